@@ -1,0 +1,15 @@
+# Script: writes the C++ source that lyre_embed compiles. String literals are cut below the 64 KiB that compilers must take.
+set(entries "")
+foreach(file IN LISTS FILES)
+  get_filename_component(base ${file} NAME)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" escaped "${hex}")
+  string(LENGTH "${hex}" digits)
+  math(EXPR size "${digits} / 2")
+  # Split into literals of 4,000 bytes, so that no hex escape meets a following digit.
+  string(REGEX REPLACE "((\\\\x[0-9a-f][0-9a-f]){1,4000})" "\"\\1\"\n" literal "${escaped}")
+  string(APPEND entries "    {\"${base}\", std::string_view(\n${literal}, ${size})},\n")
+endforeach()
+file(WRITE ${OUT} "#include \"lyre/base/embedded.h\"\n\n#include <array>\n\nnamespace lyre::embedded {\n"
+  "namespace {\nconst EmbeddedFile kFiles[] = {\n${entries}    {\"\", \"\"}};\n}  // namespace\n"
+  "std::span<const EmbeddedFile> ${NAME}() {\n  return {kFiles, std::size(kFiles) - 1};\n}\n}  // namespace lyre::embedded\n")

@@ -1,0 +1,87 @@
+#include "lyre/base/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+#include "lyre/base/check.h"
+
+namespace lyre {
+namespace {
+
+// About 50 us at a few ns a turn: longer than the gap between two regions of a step, far shorter
+// than an idle listener.
+constexpr int kSpinTurns = 16384;
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+void pause_core() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Spins, then sleeps on the futex, until the value differs from `old`.
+uint32_t wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
+  for (int turn = 0; turn < kSpinTurns; ++turn) {
+    const uint32_t now = value.load(std::memory_order_acquire);
+    if (now != old) return now;
+    pause_core();
+  }
+  value.wait(old, std::memory_order_acquire);
+  return value.load(std::memory_order_acquire);
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) : size_(threads > 0 ? threads : usable_cores()) {
+  workers_.reserve(static_cast<size_t>(size_ - 1));
+  for (int thread = 1; thread < size_; ++thread)
+    workers_.emplace_back([this, thread] { work(thread); });
+}
+
+ThreadPool::~ThreadPool() {
+  stopping_.store(true, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  epoch_.notify_all();
+}
+
+void ThreadPool::run_erased(Function function, void* context) {
+  if (size_ > 1) {
+    LYRE_CHECK(pending_.load(std::memory_order_relaxed) == 0);  // nested or concurrent regions
+    function_ = function;
+    context_ = context;
+    pending_.store(static_cast<uint32_t>(size_ - 1), std::memory_order_relaxed);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+  }
+  function(context, 0);
+  for (uint32_t left = pending_.load(std::memory_order_acquire); left != 0;) {
+    left = wait_for_change(pending_, left);
+  }
+}
+
+void ThreadPool::work(int thread) {
+  uint32_t seen = 0;
+  while (true) {
+    seen = wait_for_change(epoch_, seen);
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    function_(context_, thread);
+    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) pending_.notify_one();
+  }
+}
+
+ThreadPool::Range ThreadPool::split(int64_t count, int64_t grain, int thread) const noexcept {
+  const int64_t blocks = (count + grain - 1) / grain;
+  const auto edge = [&](int64_t t) { return std::min(count, blocks * t / size_ * grain); };
+  return {edge(thread), edge(thread + 1)};
+}
+
+}  // namespace lyre

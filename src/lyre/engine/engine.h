@@ -1,0 +1,112 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lyre/audio/pcm_channel.h"
+#include "lyre/base/result.h"
+#include "lyre/base/sampling_params.h"
+
+namespace lyre {
+
+enum class BackendChoice : uint8_t { kCpu, kReference, kCuda };
+
+struct EngineConfig {
+  std::filesystem::path model;  // Hugging Face folder of the language model
+  std::filesystem::path codec;  // SNAC folder
+  std::string family;  // name of a built-in prompt family or path of a family file; empty: found
+                       // from the model
+  std::vector<std::string> voices;    // empty: the voices of the model's voice file or family
+  std::filesystem::path voices_file;  // JSON, see docs/voices.md; empty: none
+  BackendChoice backend = BackendChoice::kCpu;
+  bool int8_weights = false;
+  int threads = 0;                 // 0: every core that the process may use
+  int max_batch = 16;              // sequences stepped together
+  int max_sequence_tokens = 4096;  // prompt + speech of one segment
+  int max_queue = 64;              // requests that wait; more are refused
+  int max_text_bytes = 64 * 1024;  // one request
+  int segment_characters = 240;    // longer text is spoken in segments of at most about this size
+  double buffer_seconds = 4.0;     // audio that a request may be ahead of its reader
+  bool fast_start =
+      false;  // first chunk before its right context exists, cross-faded to the exact samples
+  int first_chunk_frames = 1;  // of a fast start
+  SamplingOverrides sampling;  // over the family's defaults
+};
+
+struct SynthesisRequest {
+  std::string text;         // UTF-8
+  std::string voice;        // empty: the default voice
+  std::string description;  // families that describe the speaker in words (Maya1); else ignored
+  SamplingOverrides sampling;
+  std::optional<int>
+      max_tokens;  // speech tokens over the whole request; empty: as many as the sequences hold
+  std::optional<bool> fast_start;  // over the configuration
+};
+
+struct VoiceInfo {
+  std::string name;
+  std::string description;
+  std::string language;
+  std::string gender;
+};
+
+/// What was opened, for inspect, /v1/models and logs.
+struct EngineInfo {
+  std::string model_name;  // folder name
+  std::string family;
+  std::vector<VoiceInfo> voices;
+  std::string default_voice;
+  int sample_rate_hz = 0;
+  int samples_per_frame = 0;
+  std::string language_model_backend, codec_backend, weights;
+  int64_t weight_bytes = 0, kv_bytes = 0;
+  int max_batch = 0;
+  int max_text_bytes = 0;
+};
+
+/// Counters since open; a consistent snapshot is not promised.
+struct EngineStats {
+  int64_t requests_submitted = 0, requests_finished = 0, requests_failed = 0,
+          requests_cancelled = 0, requests_cut = 0;
+  int64_t steps = 0, tokens = 0, frames = 0, dropped_frames = 0;
+  int running = 0, queued = 0;
+  int64_t free_kv_tokens = 0, total_kv_tokens = 0;
+  int free_sequences = 0;
+};
+
+/// An accepted request: its audio and what was decided for it.
+struct Speech {
+  PcmSource pcm;
+  uint64_t seed = 0;  // the request's or a random one: the same seed and text give the same audio
+  std::string voice;
+  int64_t prompt_tokens = 0;
+};
+
+/// The models and the one thread that steps them. submit() and the getters: any thread.
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> open(const EngineConfig& config);
+  ~Engine();  // running requests end with kUnavailable
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Checks and tokenises on the calling thread. kInvalidArgument: empty or too long text, bad
+  /// UTF-8, unknown voice (with the list of voices), sampling out of range; kResourceExhausted: the
+  /// queue is full.
+  Result<Speech> submit(SynthesisRequest request);
+
+  const EngineInfo& info() const noexcept;
+  EngineStats stats() const noexcept;
+
+ private:
+  class Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lyre

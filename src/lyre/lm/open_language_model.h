@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "lyre/base/result.h"
+#include "lyre/base/thread_pool.h"
+#include "lyre/lm/language_model.h"
+
+namespace lyre {
+
+enum class LanguageModelBackend : uint8_t { kReference, kCpu, kCuda };
+enum class WeightFormat : uint8_t { kAsStored, kInt8 };
+
+struct LanguageModelOptions {
+  std::filesystem::path folder;  // Hugging Face folder
+  LanguageModelBackend backend = LanguageModelBackend::kCpu;
+  WeightFormat weights = WeightFormat::kAsStored;
+  int max_sequences = 16;
+  int64_t kv_tokens =
+      0;  // size of the KV pool over all sequences; 0: max_sequences * max_sequence_tokens
+  int max_sequence_tokens = 4096;
+  int max_batch_tokens = 256;
+};
+
+/// Opens the backend chosen; the pool must outlive the model. A backend that is not built returns
+/// kUnavailable.
+Result<std::unique_ptr<LanguageModel>> open_language_model(const LanguageModelOptions& options,
+                                                           ThreadPool& threads);
+
+}  // namespace lyre

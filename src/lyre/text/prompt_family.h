@@ -1,0 +1,77 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lyre/base/result.h"
+#include "lyre/base/sampling_params.h"
+#include "lyre/base/token.h"
+#include "lyre/text/tokenizer.h"
+
+namespace lyre {
+
+struct Voice {
+  std::string name;
+  std::string description;
+  std::string language;
+  std::string gender;
+};
+
+/// How a family of models is prompted: data of a JSON file (src/lyre/text/families, format in
+/// docs/voices.md).
+struct PromptFamily {
+  std::string name;
+  std::string description;
+  std::vector<std::string> prefix;  // names of added tokens before the text, in order
+  std::string text_template;        // "{voice}: {text}"; {description} for families that take one
+  std::vector<std::string> suffix;  // names of added tokens after the text
+  std::string first_code;           // name of the token of slot 0, code 0
+  std::vector<std::string>
+      stop;  // names of the tokens that end the speech; those that a vocabulary lacks are left out
+  std::vector<std::string>
+      detect;                  // a model belongs to this family if its tokenizer has all of these
+  SamplingOverrides sampling;  // defaults
+  std::vector<Voice> voices;
+  std::string default_voice;
+};
+
+/// A built-in family by name, or a family file by path. kNotFound lists the names.
+Result<PromptFamily> load_family(const std::string& name_or_path);
+std::vector<std::string> family_names();
+/// The built-in family whose `detect` tokens the tokenizer has (the most specific one wins).
+Result<PromptFamily> detect_family(const Tokenizer& tokenizer);
+
+/// The file voice.json in a model folder, or a voices file given by the user: family, voices,
+/// default voice. All optional.
+struct VoiceFile {
+  std::string family;
+  std::vector<Voice> voices;
+  std::string default_voice;
+  SamplingOverrides sampling;
+};
+Result<VoiceFile> load_voice_file(const std::filesystem::path& file);
+
+/// A family bound to one tokenizer and codebook: names are ids now. Immutable; any thread.
+class PromptBuilder {
+ public:
+  /// kDataCorrupt naming the special token that the tokenizer lacks.
+  static Result<PromptBuilder> bind(const PromptFamily& family, const Tokenizer& tokenizer,
+                                    int codebook_size);
+
+  const CodeLayout& layout() const noexcept { return layout_; }
+  /// Appends the prompt ids, built as ids and never as a string; text and description are tokenised
+  /// with specials as text. The tokenizer given to bind must still live.
+  Status build(std::string_view voice, std::string_view text, std::string_view description,
+               std::vector<TokenId>& out) const;
+
+ private:
+  const Tokenizer* tokenizer_ = nullptr;
+  CodeLayout layout_;
+  std::vector<TokenId> prefix_, suffix_;
+  std::string text_template_;
+};
+
+}  // namespace lyre
