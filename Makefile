@@ -1,0 +1,66 @@
+# The front door. Thin: the work is done by CMake (CMakePresets.json) and ctest.
+#   make demo    build, speak a sentence into hello.wav, say how to go on
+#   make test    every test: release, sanitizers, fuzzers, end to end
+#   make bench   the benchmarks of docs/benchmarks
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+RELEASE := build/cpu-release
+CTEST := ctest --output-on-failure --no-tests=error
+
+.PHONY: help setup setup-test build demo test test-release test-asan test-tsan bench format lint install clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@tools/setup.sh build
+
+setup-test:
+	@tools/setup.sh build test
+
+$(RELEASE)/build.ninja:
+	cmake --preset cpu-release -DLYRE_BUILD_TESTS=OFF -DLYRE_BUILD_BENCH=OFF
+
+build: setup
+	@$(MAKE) --no-print-directory $(RELEASE)/build.ninja
+	cmake --build $(RELEASE) -j $(JOBS) --target lyre
+
+demo: build
+	@tools/demo.sh $(RELEASE)/bin/lyre
+
+test: test-release test-asan test-tsan
+	@echo "All tests passed: release, ASan+UBSan with fuzzers, TSan."
+
+test-release: setup-test
+	cmake --preset cpu-release -DLYRE_BUILD_TESTS=ON -DLYRE_BUILD_BENCH=ON
+	cmake --build $(RELEASE) -j $(JOBS)
+	$(CTEST) --test-dir $(RELEASE) -j $(JOBS)
+
+# The e2e and lint labels test the program and the tree, not the memory model: once, in release.
+test-asan: setup-test
+	cmake --preset cpu-asan
+	cmake --build build/cpu-asan -j $(JOBS)
+	$(CTEST) --test-dir build/cpu-asan -j $(JOBS) -LE 'e2e|lint'
+
+test-tsan: setup-test
+	cmake --preset cpu-tsan
+	cmake --build build/cpu-tsan -j $(JOBS)
+	$(CTEST) --test-dir build/cpu-tsan -j $(JOBS) -LE 'e2e|lint'
+
+bench: setup-test
+	cmake --preset cpu-release -DLYRE_BUILD_BENCH=ON
+	cmake --build $(RELEASE) -j $(JOBS)
+	tools/bench.sh $(RELEASE)
+
+format:
+	find src apps tests bench -name '*.h' -o -name '*.cc' | xargs clang-format -i
+
+lint:
+	python3 tests/lint/lint.py
+
+install: build
+	cmake --install $(RELEASE)
+
+clean:
+	rm -rf build
