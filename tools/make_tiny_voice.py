@@ -15,9 +15,9 @@ import numpy as np
 
 import voice_formats as formats
 
-# The seed was picked among 0..199 for a wide smallest margin between the two best logits of greedy decoding, so that
-# exact token comparisons do not hinge on rounding, and for sampled utterances of some ten to sixty frames.
-SEED = 0
+# Picked among 0..23: along six greedy runs the two best logits stay 9e-4 apart (so that exact token comparisons do not
+# hinge on rounding), and sampled utterances end by themselves, after 20 to 80 frames.
+SEED = 8
 BPE_PIECES = 320
 CODEBOOK = 64
 
@@ -71,8 +71,9 @@ def codec_tensors(config, rng):
             outputs = shape[1] if transposed else shape[0]
             yield tensor(module + ".bias", 0.05 * rng.standard_normal(outputs))
         # g is the norm of a row: 1 keeps the variance where a row sums over its inputs. A transposed row spreads one
-        # input over stride * outputs * 2 taps of which each output sees two, so there the norm grows with the outputs.
-        row = np.sqrt(shape[1] / shape[0] * shape[2] / 2) if transposed else 1.0
+        # input over outputs * 2 * stride taps, of which an output sees two an input; 0.6 makes up for what the residual
+        # units of a block add.
+        row = 0.6 * np.sqrt(shape[1] / shape[0] * shape[2] / 2) if transposed else 1.0
         gain = 0.5 if module.endswith(".block.3") or kind == "bare" else 1.0
         if shape[0] == 1:
             gain = 0.25  # the last convolution: keeps tanh in its middle
