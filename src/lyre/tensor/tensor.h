@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "lyre/base/check.h"
@@ -48,6 +49,10 @@ class Shape {
   int rank_ = 0;
 };
 
+/// Bytes of a dense tensor whose sizes come from a file: nothing if a size is negative or the
+/// product does not fit.
+std::optional<int64_t> checked_size_bytes(const Shape& shape, DType dtype) noexcept;
+
 enum class DeviceKind : uint8_t { kCpu, kCuda };
 struct Device {
   DeviceKind kind = DeviceKind::kCpu;
@@ -55,7 +60,7 @@ struct Device {
 };
 
 /// Read-only view of a dense, row-major tensor. Never owns; trivially copyable. Whoever hands it
-/// out says how long it lives.
+/// out says how long it lives. The data is aligned to the size of one element, and to no more.
 struct TensorView {
   const void* data = nullptr;
   Shape shape;

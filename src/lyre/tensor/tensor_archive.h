@@ -14,10 +14,10 @@
 
 namespace lyre {
 
-class MappedFile;
-
 /// Named tensors of one or several files. Owns the mappings: its views live as long as any copy of
-/// the archive. Immutable after open; any thread.
+/// the archive. Every view is aligned to its element: data that a file holds unaligned (old
+/// safetensors writers) is copied at open. Immutable after open; any thread. A file must not be
+/// truncated while it is open: that would be a fault (SIGBUS) in whoever reads a view.
 class TensorArchive {
  public:
   const TensorView* find(std::string_view name) const noexcept;
@@ -37,7 +37,7 @@ class TensorArchive {
   std::map<std::string, size_t, std::less<>> file_index_;
   std::map<std::string, std::string, std::less<>> metadata_;
   std::vector<std::filesystem::path> files_;
-  std::vector<std::shared_ptr<const MappedFile>> mappings_;
+  std::vector<std::shared_ptr<const void>> owners_;  // mappings, and copies of unaligned data
 };
 
 /// One .safetensors file. Errors: kNotFound, kDataCorrupt with file and field. Format:

@@ -1,0 +1,75 @@
+#include "lyre/tensor/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace lyre {
+namespace {
+
+struct FileDescriptor {
+  int value = -1;
+  ~FileDescriptor() {
+    if (value >= 0) ::close(value);
+  }
+};
+
+Error system_error(ErrorCode code, const std::filesystem::path& path, const char* what,
+                   int number) {
+  return {code, path.string() + ": " + what + ": " + std::generic_category().message(number)};
+}
+
+}  // namespace
+
+Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  // O_NONBLOCK: opening a named pipe must be refused below, not wait for a writer.
+  const FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.value < 0) {
+    const int number = errno;
+    const bool absent = number == ENOENT || number == ENOTDIR;
+    return system_error(absent ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument, path,
+                        "cannot open", number);
+  }
+  struct stat status {};
+  if (::fstat(file.value, &status) != 0) {
+    return system_error(ErrorCode::kInternal, path, "cannot stat", errno);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return Error{ErrorCode::kInvalidArgument,
+                 path.string() + ": expected a regular file, found " +
+                     (S_ISDIR(status.st_mode) ? "a folder" : "a special file")};
+  }
+  MappedFile mapped;
+  if (status.st_size > 0) {  // a mapping of no bytes is refused by the system
+    mapped.size_bytes_ = static_cast<size_t>(status.st_size);
+    void* data = ::mmap(nullptr, mapped.size_bytes_, PROT_READ, MAP_PRIVATE, file.value, 0);
+    if (data == MAP_FAILED) {
+      mapped.size_bytes_ = 0;
+      return system_error(ErrorCode::kResourceExhausted, path, "cannot map", errno);
+    }
+    mapped.data_ = static_cast<const std::byte*>(data);
+  }
+  return mapped;
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_bytes_, other.size_bytes_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_bytes_);
+}
+
+}  // namespace lyre
