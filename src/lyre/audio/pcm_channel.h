@@ -31,6 +31,11 @@ struct SpeechSummary {
   int64_t frames = 0;
   int64_t dropped_frames = 0;  // broken by ids out of turn (only without legal slots)
   int64_t samples = 0;
+  // Milliseconds by the steady clock.
+  double queue_ms = 0;        // from submit() until a sequence was there
+  double prefill_ms = 0;      // from then until the first prompt was taken in
+  double first_audio_ms = 0;  // from submit() to the first samples; 0: there were none
+  double total_ms = 0;        // from submit() to the last samples
 };
 
 namespace internal {

@@ -85,7 +85,10 @@ struct Speech {
   uint64_t seed = 0;  // the request's or a random one: the same seed and text give the same audio
   std::string voice;
   int64_t prompt_tokens = 0;
+  int64_t segments = 0;  // how many sentences or groups of sentences the text was cut into
 };
+
+struct EngineParts;
 
 /// The models and the one thread that steps them. submit() and the getters: any thread.
 class Engine {
@@ -102,6 +105,17 @@ class Engine {
 
   const EngineInfo& info() const noexcept;
   EngineStats stats() const noexcept;
+  /// kDeviceLost once the device has gone: nothing will be spoken any more, restart.
+  Status health() const;
+
+  /// Graceful end: refuses new requests (kUnavailable) from now on and waits until those accepted
+  /// have ended, at most for `most_wait`. False if some still run then; they go on, and the
+  /// destructor ends them. May be called again.
+  bool drain(std::chrono::milliseconds most_wait = std::chrono::hours(24));
+
+  /// An engine of parts that are open already (engine/engine_parts.h): how open() ends, and where
+  /// tests put doubles.
+  static Result<std::unique_ptr<Engine>> assemble(const EngineConfig& config, EngineParts parts);
 
  private:
   class Impl;
