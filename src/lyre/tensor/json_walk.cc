@@ -25,13 +25,13 @@ struct Walker {
   bool on_document_end(json::error_code&) { return true; }
 
   bool on_object_begin(json::error_code& ec) {
-    if (!value({.path = path, .kind = JsonNode::Kind::kObject, .text = {}}, ec)) return false;
+    if (!value({.path = path, .kind = JsonNode::Kind::kObject}, ec)) return false;
     open.push_back({.is_object = true, .keys = {}});
     return true;
   }
   bool on_object_end(size_t, json::error_code&) { return close(); }
   bool on_array_begin(json::error_code& ec) {
-    if (!value({.path = path, .kind = JsonNode::Kind::kArray, .text = {}}, ec)) return false;
+    if (!value({.path = path, .kind = JsonNode::Kind::kArray}, ec)) return false;
     open.push_back({.is_object = false, .keys = {}});
     path.emplace_back();
     return true;
@@ -75,8 +75,7 @@ struct Walker {
     return on_uint64(static_cast<uint64_t>(number), {}, ec);
   }
   bool on_uint64(uint64_t number, json::string_view, json::error_code& ec) {
-    return value({.path = path, .kind = JsonNode::Kind::kInteger, .text = {}, .integer = number},
-                 ec) &&
+    return value({.path = path, .kind = JsonNode::Kind::kInteger, .integer = number}, ec) &&
            scalar_done();
   }
   bool on_double(double, json::string_view, json::error_code& ec) { return other(ec); }
@@ -93,7 +92,7 @@ struct Walker {
     return false;
   }
   bool other(json::error_code& ec) {
-    return value({.path = path, .kind = JsonNode::Kind::kOther, .text = {}}, ec) && scalar_done();
+    return value({.path = path, .kind = JsonNode::Kind::kOther}, ec) && scalar_done();
   }
   bool close() {
     open.pop_back();

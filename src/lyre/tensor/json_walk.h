@@ -17,8 +17,8 @@ struct JsonNode {
   /// Keys from the outermost object to this value; an element of an array has the key "".
   std::span<const std::string> path;
   Kind kind;
-  std::string_view text;  // kString
-  uint64_t integer = 0;   // kInteger: not negative, no fraction, no exponent
+  std::string_view text = {};  // kString
+  uint64_t integer = 0;        // kInteger: not negative, no fraction, no exponent
 };
 
 /// Walks a JSON document without building it, in document order: the memory needed is that of the
