@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -46,7 +47,7 @@ class PcmRing;
 class PcmSink {
  public:
   PcmSink() = default;
-  PcmSink(PcmSink&&) noexcept = default;
+  PcmSink(PcmSink&&) noexcept;
   PcmSink& operator=(PcmSink&&) noexcept;
   ~PcmSink();  // without finish(): the reader sees kInternal
 
@@ -62,6 +63,7 @@ class PcmSink {
   friend std::pair<PcmSink, class PcmSource> make_pcm_channel(size_t, std::function<void()>);
   explicit PcmSink(std::shared_ptr<internal::PcmRing> ring) : ring_(std::move(ring)) {}
   std::shared_ptr<internal::PcmRing> ring_;
+  bool finished_ = false;
 };
 
 /// Reading end; one thread at a time. Its destructor is the cancellation.
@@ -84,9 +86,10 @@ class PcmSource {
   State state() const noexcept;
   const SpeechSummary& summary() const;  // state() == kFinished
   const Error& error() const;            // state() == kFailed
-  /// `wake` is called, on the writer's thread, after every write and at the end; it must be short
-  /// and must not throw. Called at once if something is readable already. An empty function takes
-  /// it back, after which it is never called again.
+  /// `wake` is called, on the writer's thread, after every write and at the end; it must be short,
+  /// must not throw, and must not call notify() or destroy this source. Called at once, on this
+  /// thread, if something is readable already or the stream has ended. An empty function takes it
+  /// back, after which it is never called again.
   void notify(std::function<void()> wake);
 
  private:
