@@ -1,10 +1,9 @@
 #include "lyre/base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 
 #include "lyre/base/check.h"
+#include "lyre/base/cpu.h"
 
 namespace lyre {
 namespace {
@@ -12,13 +11,6 @@ namespace {
 // About 50 us at a few ns a turn: longer than the gap between two regions of a step, far shorter
 // than an idle listener.
 constexpr int kSpinTurns = 16384;
-
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 void pause_core() {
 #if defined(__x86_64__)
