@@ -1,0 +1,65 @@
+#include "lyre/server/api_error.h"
+
+#include <boost/json.hpp>
+
+namespace lyre::server {
+namespace json = boost::json;
+namespace {
+
+const char* error_type(int status) {
+  if (status == 429) return "rate_limit_error";
+  return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+json::value text_or_null(const std::string& text) {
+  return text.empty() ? json::value(nullptr) : json::value(text);
+}
+
+}  // namespace
+
+HttpResponse error_response(const ApiError& error) {
+  HttpResponse response;
+  response.status = error.status;
+  response.content_type = "application/json";
+  response.body = json::serialize(json::object{{"error", json::object{
+                                                             {"message", error.message},
+                                                             {"type", error_type(error.status)},
+                                                             {"param", text_or_null(error.param)},
+                                                             {"code", text_or_null(error.code)},
+                                                         }}});
+  response.body += '\n';
+  response.error = error.message;
+  if (error.status == 429 || error.status == 503) {
+    response.headers.push_back({"Retry-After", "1"});
+  } else if (error.status >= 500) {
+    response.headers.push_back({"x-should-retry", "false"});
+  }
+  return response;
+}
+
+ApiError api_error(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kNotFound:
+      return {400, error.message, "", "invalid_value"};
+    case ErrorCode::kResourceExhausted:
+      return {429, error.message, "", "rate_limit_exceeded"};
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kCancelled:
+      return {503, error.message, "", "not_ready"};
+    case ErrorCode::kDeadlineExceeded:
+      return {504, error.message, "", "timeout"};
+    case ErrorCode::kDataCorrupt:
+    case ErrorCode::kDeviceLost:
+    case ErrorCode::kInternal:
+      break;
+  }
+  return {500, error.message, "", error_code_name(error.code)};
+}
+
+ApiError not_ready_error() {
+  return {503, "The model is not ready: it is still loading, or the server is stopping.", "",
+          "not_ready"};
+}
+
+}  // namespace lyre::server

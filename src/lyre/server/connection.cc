@@ -1,0 +1,445 @@
+#include "lyre/server/connection.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/error.hpp>
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "lyre/base/quote.h"
+#include "lyre/server/api_error.h"
+#include "lyre/server/request_id.h"
+#include "lyre/server/response_head.h"
+
+namespace lyre::server {
+namespace net = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr auto kTuple = net::as_tuple(net::use_awaitable);
+constexpr size_t kReadBytes = 8 * 1024;
+// Pipelined requests that are read while audio is sent. With more the reading stops, and a client
+// that leaves is noticed by the next write only.
+constexpr size_t kMostReadAheadBytes = 64 * 1024;
+// Samples of a chunk at most: 0.34 s at 24 kHz. A chunk is what is there, it waits for nothing.
+constexpr size_t kMostChunkSamples = 8192;
+// How long and how much is read of what still comes in before the socket is closed: closing with
+// unread bytes would reset the connection, and the client might never see the answer.
+constexpr std::chrono::milliseconds kLingerTime{1000};
+constexpr size_t kMostLingerBytes = 1024 * 1024;
+
+double milliseconds_since(steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(steady_clock::now() - start).count();
+}
+
+std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
+
+/// Path and query of a request target: "/a?b", or the absolute form that proxies send,
+/// "http://host/a?b".
+void split_target(std::string_view target, HttpRequest& request) {
+  if (const size_t scheme = target.find("://"); !target.starts_with('/') && scheme != target.npos) {
+    const size_t path = target.find_first_of("/?", scheme + 3);
+    target = path == target.npos ? std::string_view("/") : target.substr(path);
+  }
+  const size_t question = target.find('?');
+  request.path = target.substr(0, question);
+  if (question != target.npos) request.query = target.substr(question + 1);
+}
+
+void append_chunk(std::string_view payload, std::string& out) {
+  char size[24];
+  const int length = std::snprintf(size, sizeof size, "%zx\r\n", payload.size());
+  out.append(size, static_cast<size_t>(length)).append(payload).append("\r\n");
+}
+
+}  // namespace
+
+/// One request and its response.
+struct Connection::Exchange {
+  HttpRequest request;
+  AccessRecord record;
+  bool keep_alive = false;
+  bool http_1_1 = false;
+  std::optional<ApiError> refusal;  // instead of a request
+  steady_clock::time_point begin = steady_clock::now();
+
+  HeadOptions head(BodyFraming framing) const {
+    return {framing, keep_alive, !http_1_1, record.request_id};
+  }
+};
+
+Connection::Connection(net::io_context& context, net::ip::tcp::socket socket,
+                       const ServerState& state)
+    : context_(context),
+      stream_(std::move(socket)),
+      buffer_(state.config().max_header_bytes + kMostReadAheadBytes + kReadBytes),
+      state_(state),
+      wakeup_(std::make_shared<Wakeup>(context)) {
+  ErrorCode failure;
+  stream_.socket().set_option(net::ip::tcp::no_delay(true), failure);
+  const auto peer = stream_.socket().remote_endpoint(failure);
+  if (!failure) {
+    client_ = peer.address().to_string(failure) + ":" + std::to_string(peer.port());
+  }
+}
+
+Connection::~Connection() = default;
+
+void Connection::start(std::function<void()> ended) {
+  net::co_spawn(context_, run(),
+                [self = shared_from_this(), ended = std::move(ended)](std::exception_ptr) {
+                  // An exception is memory that ran out: this connection ends, the others go on.
+                  self->stream_.close();
+                  ended();
+                });
+}
+
+void Connection::finish_soon() {
+  net::post(context_, [self = shared_from_this()] {
+    self->draining_ = true;
+    if (self->idle_) self->stream_.close();
+  });
+}
+
+void Connection::abort() {
+  net::post(context_, [self = shared_from_this()] {
+    self->draining_ = self->gone_ = true;
+    self->stream_.close();
+    self->wakeup_->wake_here();
+  });
+}
+
+Connection::Task<> Connection::run() {
+  while (co_await serve_one()) {
+  }
+  co_await close_politely();
+}
+
+Connection::Task<bool> Connection::serve_one() {
+  if (draining_) co_return false;
+  if (buffer_.size() == 0) {
+    idle_ = true;
+    stream_.expires_after(state_.config().idle_timeout);
+    const auto [failure, count] =
+        co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kTuple);
+    idle_ = false;
+    if (failure) {
+      gone_ = true;
+      co_return false;
+    }
+    buffer_.commit(count);
+  }
+  Exchange exchange;
+  exchange.record.client = client_;
+  const bool arrived = co_await read_request(exchange);
+  exchange.begin = steady_clock::now();
+  if (!arrived) co_return false;
+  HttpResponse response;
+  if (exchange.refusal) {
+    // Where the next request starts is not known, or the body was not asked for.
+    unread_ = true;
+    exchange.keep_alive = false;
+    response = error_response(*exchange.refusal);
+  } else {
+    response = route(exchange);
+  }
+  bool more = false;
+  if (response.audio) {
+    more = co_await send_audio(exchange, response);
+  } else {
+    more = co_await send_plain(exchange, response);
+  }
+  exchange.record.duration_ms = milliseconds_since(exchange.begin);
+  if (state_.config().access_log) state_.config().access_log(exchange.record);
+  co_return more;
+}
+
+/// False: the client left or took too long. What can be answered is in the exchange, a request or
+/// a refusal.
+Connection::Task<bool> Connection::read_request(Exchange& exchange) {
+  const ServerConfig& config = state_.config();
+  http::request_parser<http::string_body> parser;
+  parser.header_limit(static_cast<uint32_t>(config.max_header_bytes));
+  parser.body_limit(config.max_body_bytes);
+  stream_.expires_after(config.header_timeout);
+  auto [failure, count] = co_await http::async_read_header(stream_, buffer_, parser, kTuple);
+  const auto& head = parser.get();
+  exchange.record.request_id = request_id(view(head["x-request-id"]));
+  if (failure) co_return refuse(exchange, failure);
+
+  exchange.request.method = view(head.method_string());
+  split_target(view(head.target()), exchange.request);
+  exchange.http_1_1 = head.version() >= 11;
+  exchange.keep_alive = parser.keep_alive();
+  exchange.record.method = exchange.request.method;
+  exchange.record.path = exchange.request.path;
+  if (exchange.http_1_1 && head.count(http::field::host) != 1) {
+    exchange.refusal = {400, "HTTP/1.1 asks for exactly one Host header.", "", "bad_request"};
+    co_return true;
+  }
+  if (!parser.is_done() && exchange.http_1_1 && head.count(http::field::expect) > 0) {
+    if (!beast::iequals(head[http::field::expect], "100-continue")) {
+      exchange.refusal = {417, "Unknown Expect header.", "", "bad_request"};
+      co_return true;
+    }
+    if (state_.routes().find(exchange.request.method, exchange.request.path).handler == nullptr) {
+      // The answer is an error whatever the body is: say so instead of asking for it.
+      unread_ = true;
+      exchange.keep_alive = false;
+      co_return true;
+    }
+    failure = co_await write_all("HTTP/1.1 100 Continue\r\n\r\n");
+    if (failure) co_return false;
+  }
+  stream_.expires_after(config.body_timeout);
+  if (!parser.is_done()) {
+    std::tie(failure, count) = co_await http::async_read(stream_, buffer_, parser, kTuple);
+  }
+  if (failure) co_return refuse(exchange, failure);
+  exchange.request.body = std::move(parser.get().body());
+  exchange.record.request_bytes = static_cast<int64_t>(exchange.request.body.size());
+  co_return true;
+}
+
+/// Words what Beast found wrong; false if nobody is there to read it.
+bool Connection::refuse(Exchange& exchange, ErrorCode failure) {
+  const ServerConfig& config = state_.config();
+  const auto larger = [](const char* part, size_t limit) {
+    return std::string("The request ") + part + " is larger than " + std::to_string(limit) +
+           " bytes.";
+  };
+  if (failure == http::error::body_limit) {
+    exchange.refusal = {413, larger("body", config.max_body_bytes), "", "body_too_large"};
+  } else if (failure == http::error::header_limit || failure == http::error::buffer_overflow) {
+    exchange.refusal = {431, larger("header", config.max_header_bytes), "", "header_too_large"};
+  } else if (failure != http::error::end_of_stream && failure != http::error::partial_message &&
+             failure.category() == http::make_error_code(http::error::bad_method).category()) {
+    exchange.refusal = {400, "Malformed HTTP request: " + failure.message() + ".", "",
+                        "bad_request"};
+  } else {
+    gone_ = true;
+  }
+  return exchange.refusal.has_value();
+}
+
+HttpResponse Connection::route(const Exchange& exchange) const {
+  const HttpRequest& request = exchange.request;
+  const RouteTable::Match match = state_.routes().find(request.method, request.path);
+  const bool options = request.method == "OPTIONS";
+  if (match.allow.empty() && !(options && request.path == "*")) {
+    return error_response(
+        {404, "There is nothing at " + quote(request.path) + "; GET / lists what there is.", "",
+         "not_found"});
+  }
+  if (match.handler == nullptr) {
+    HttpResponse response;
+    if (options) {
+      response.status = 204;
+    } else {
+      response = error_response({405,
+                                 quote(request.path) + " does not take " + quote(request.method) +
+                                     "; it takes " + match.allow + ".",
+                                 "", "method_not_allowed"});
+    }
+    response.headers.push_back(
+        {"Allow", match.allow.empty() ? "GET, HEAD, POST, OPTIONS" : match.allow});
+    return response;
+  }
+  try {
+    return (*match.handler)(request, state_);
+  } catch (const std::exception& failure) {  // memory ran out, or a bug: this request only
+    return error_response({500, failure.what(), "", "internal"});
+  }
+}
+
+Connection::Task<bool> Connection::send_plain(Exchange& exchange, const HttpResponse& response) {
+  if (draining_) exchange.keep_alive = false;
+  exchange.record.status = response.status;
+  exchange.record.error = response.error;
+  out_ = response_head(response, exchange.head(BodyFraming::kLength), std::time(nullptr));
+  if (exchange.request.method != "HEAD") {
+    out_ += response.body;
+    exchange.record.body_bytes = static_cast<int64_t>(response.body.size());
+  }
+  const ErrorCode failure = co_await write_all(out_);
+  co_return !failure && exchange.keep_alive;
+}
+
+Connection::Task<bool> Connection::send_audio(Exchange& exchange, HttpResponse& response) {
+  // Dies before the wait for the watcher: that is the cancellation.
+  std::optional<PcmSource> pcm(std::move(response.audio->pcm));
+  exchange.record.speech = true;
+  exchange.record.voice = response.audio->voice;
+  exchange.record.seed = response.audio->seed;
+  pcm->notify([wakeup = wakeup_] { wakeup->wake(); });
+  start_watching();
+  const bool more = co_await speak(exchange, response, *pcm);
+  pcm->notify({});
+  pcm.reset();
+  co_await stop_watching();
+  co_return more && !gone_;
+}
+
+Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& response,
+                                         PcmSource& pcm) {
+  AccessRecord& record = exchange.record;
+  const AudioStream& audio = *response.audio;
+  // Nothing is sent before there is audio: until then an error is a status, not a broken stream.
+  while (!gone_ && pcm.readable() == 0 && pcm.state() == PcmSource::State::kOpen) {
+    co_await wakeup_->wait();
+  }
+  if (gone_) {
+    record.status = 499;
+    record.finish = "disconnected";
+    co_return false;
+  }
+  if (pcm.readable() == 0) {
+    record.finish = "failed";
+    const ApiError error =
+        pcm.state() == PcmSource::State::kFailed
+            ? api_error(pcm.error())
+            : ApiError{500, "The model ended without any speech; try another seed.", "",
+                       "no_speech"};
+    const HttpResponse failed = error_response(error);
+    co_return co_await send_plain(exchange, failed);
+  }
+
+  record.first_audio_ms = milliseconds_since(exchange.begin);
+  record.status = 200;
+  const bool chunked = exchange.http_1_1;
+  exchange.keep_alive = exchange.keep_alive && chunked && !draining_;
+  out_ =
+      response_head(response, exchange.head(chunked ? BodyFraming::kChunked : BodyFraming::kClose),
+                    std::time(nullptr));
+  payload_.clear();
+  append_audio_start(audio.format, audio.sample_rate_hz, payload_);
+  samples_.resize(kMostChunkSamples);
+  int64_t samples = 0;
+  while (!gone_) {
+    const size_t count = pcm.try_read(samples_);
+    if (count == 0) {
+      if (pcm.state() != PcmSource::State::kOpen) break;
+      co_await wakeup_->wait();
+      continue;
+    }
+    append_audio(audio.format, {samples_.data(), count}, payload_);
+    if (chunked) {
+      append_chunk(payload_, out_);
+    } else {
+      out_ += payload_;
+    }
+    if (const ErrorCode failure = co_await write_all(out_)) {
+      gone_ = true;
+      record.error = failure.message();
+      break;
+    }
+    record.body_bytes += static_cast<int64_t>(payload_.size());
+    samples += static_cast<int64_t>(count);
+    record.audio_s = static_cast<double>(samples) / audio.sample_rate_hz;
+    payload_.clear();
+    out_.clear();
+  }
+  if (gone_) {
+    record.finish = "disconnected";
+    co_return false;
+  }
+  if (pcm.state() == PcmSource::State::kFailed) {
+    record.finish = "failed";
+    record.error = pcm.error().message;
+    // The client must not take this for the end: a chunked body lacks its last chunk, any other is
+    // cut by a reset.
+    if (!chunked) {
+      ErrorCode ignored;
+      stream_.socket().set_option(net::socket_base::linger(true, 0), ignored);
+      gone_ = true;
+    }
+    co_return false;
+  }
+  record.finish = pcm.summary().reason == FinishReason::kLength ? "length" : "stop";
+  if (chunked) {
+    out_ = "0\r\n";
+    out_.append(kFinishTrailer).append(": ").append(record.finish).append("\r\n\r\n");
+    const ErrorCode failure = co_await write_all(out_);
+    if (failure) co_return false;
+  }
+  co_return exchange.keep_alive;
+}
+
+/// The timeout starts anew with every byte that the client takes.
+Connection::Task<Connection::ErrorCode> Connection::write_all(std::string_view bytes) {
+  while (!bytes.empty()) {
+    stream_.expires_after(state_.config().write_timeout);
+    const auto [failure, count] =
+        co_await stream_.async_write_some(net::buffer(bytes.data(), bytes.size()), kTuple);
+    if (failure) co_return failure;
+    bytes.remove_prefix(count);
+  }
+  co_return ErrorCode();
+}
+
+Connection::Task<> Connection::close_politely() {
+  ErrorCode ignored;
+  if (!gone_) {
+    const bool more_may_come =
+        unread_ || buffer_.size() > 0 || stream_.socket().available(ignored) > 0;
+    stream_.socket().shutdown(net::socket_base::shutdown_send, ignored);
+    stream_.expires_after(kLingerTime);
+    for (size_t read = 0; more_may_come && read < kMostLingerBytes;) {
+      buffer_.clear();
+      const auto [failure, count] =
+          co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kTuple);
+      if (failure) break;
+      read += count;
+    }
+  }
+  stream_.close();
+}
+
+void Connection::start_watching() {
+  watch_wanted_ = watching_ = true;
+  net::co_spawn(context_, watch(), [self = shared_from_this()](std::exception_ptr) {
+    self->watching_ = false;
+    self->wakeup_->wake_here();
+  });
+}
+
+Connection::Task<> Connection::stop_watching() {
+  watch_wanted_ = false;
+  ErrorCode ignored;
+  if (watching_) stream_.socket().cancel(ignored);
+  while (watching_) co_await wakeup_->wait();
+}
+
+Connection::Task<> Connection::watch() {
+  stream_.expires_never();
+  while (watch_wanted_ && buffer_.size() < kMostReadAheadBytes) {
+    const auto [failure, count] =
+        co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kTuple);
+    buffer_.commit(count);
+    if (!failure) continue;
+    if (watch_wanted_) {
+      // End of stream is a client that left: a half-closed one that still listens is no HTTP client
+      // that we know of. Closing ends a write that waits for it.
+      gone_ = true;
+      stream_.close();
+      wakeup_->wake_here();
+    }
+    co_return;
+  }
+}
+
+}  // namespace lyre::server

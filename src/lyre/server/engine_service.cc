@@ -1,0 +1,61 @@
+#include "lyre/server/engine_service.h"
+
+#include <chrono>
+#include <utility>
+
+namespace lyre::server {
+namespace {
+
+ServiceInfo service_info(const EngineInfo& engine) {
+  ServiceInfo info;
+  info.model = engine.model_name;
+  for (const VoiceInfo& voice : engine.voices) {
+    info.voices.push_back({voice.name, voice.description, voice.language, voice.gender});
+  }
+  info.default_voice = engine.default_voice;
+  info.sample_rate_hz = engine.sample_rate_hz;
+  info.max_text_bytes = engine.max_text_bytes;
+  info.created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
+  return info;
+}
+
+Result<SpokenAudio> speak(Engine& engine, SpeechRequest request) {
+  SynthesisRequest synthesis;
+  synthesis.text = std::move(request.text);
+  synthesis.voice = std::move(request.voice);
+  synthesis.description = std::move(request.description);
+  synthesis.sampling = request.sampling;
+  synthesis.max_tokens = request.max_tokens;
+  synthesis.fast_start = request.fast_start;
+  LYRE_ASSIGN_OR_RETURN(Speech speech, engine.submit(std::move(synthesis)));
+  return SpokenAudio{std::move(speech.pcm), speech.seed, std::move(speech.voice)};
+}
+
+ServiceLoad service_load(const EngineStats& stats) {
+  ServiceLoad load;
+  load.running = stats.running;
+  load.queued = stats.queued;
+  load.requests_submitted = stats.requests_submitted;
+  load.requests_finished = stats.requests_finished;
+  load.requests_failed = stats.requests_failed;
+  load.requests_cancelled = stats.requests_cancelled;
+  load.requests_cut = stats.requests_cut;
+  load.free_kv_tokens = stats.free_kv_tokens;
+  load.total_kv_tokens = stats.total_kv_tokens;
+  load.free_sequences = stats.free_sequences;
+  return load;
+}
+
+}  // namespace
+
+SpeechService serve_engine(Engine& engine) {
+  SpeechService service;
+  service.info = service_info(engine.info());
+  service.speak = [&engine](SpeechRequest request) { return speak(engine, std::move(request)); };
+  service.load = [&engine] { return service_load(engine.stats()); };
+  return service;
+}
+
+}  // namespace lyre::server

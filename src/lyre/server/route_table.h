@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lyre/server/http_message.h"
+
+namespace lyre::server {
+
+class ServerState;
+
+/// Answers at once; speech is answered by a response whose audio follows. Runs on an io thread and
+/// must not wait.
+using Handler = std::function<HttpResponse(const HttpRequest&, const ServerState&)>;
+
+/// Which handler answers which method on which path. Filled at start, then read by any thread.
+class RouteTable {
+ public:
+  void add(std::string method, std::string path, Handler handler);
+
+  struct Match {
+    const Handler* handler = nullptr;  // null: no such path, or not this method
+    std::string allow;  // methods of the path, for 405 and OPTIONS; empty: no such path
+  };
+  /// HEAD is answered by the handler of GET (the connection leaves the body out).
+  Match find(std::string_view method, std::string_view path) const;
+
+  /// "GET /healthz", ... in the order in which they were added.
+  std::vector<std::string> list() const;
+
+ private:
+  struct Route {
+    std::string method, path;
+    Handler handler;
+  };
+  std::vector<Route> routes_;
+};
+
+}  // namespace lyre::server

@@ -1,0 +1,14 @@
+#include "lyre/server/routes.h"
+
+namespace lyre::server {
+
+void add_all_routes(RouteTable& routes) {
+  add_openai_speech(routes);
+  add_pcm_stream(routes);
+  add_model_list(routes);
+  add_voice_lists(routes);
+  add_health(routes);
+  add_index(routes);
+}
+
+}  // namespace lyre::server

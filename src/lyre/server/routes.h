@@ -1,0 +1,18 @@
+#pragma once
+
+#include "lyre/server/route_table.h"
+
+namespace lyre::server {
+
+// One function a protocol, each in a file of its own; a new protocol is a new file and a line in
+// add_all_routes.
+void add_openai_speech(RouteTable& routes);  // POST /v1/audio/speech
+void add_pcm_stream(RouteTable& routes);     // POST /v1/audio/speech/stream
+void add_model_list(RouteTable& routes);     // GET /v1/models
+void add_voice_lists(RouteTable& routes);    // GET /api/voices, GET /v1/audio/voices
+void add_health(RouteTable& routes);         // GET /healthz, GET /readyz
+void add_index(RouteTable& routes);          // GET /
+
+void add_all_routes(RouteTable& routes);
+
+}  // namespace lyre::server

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "lyre/server/access_record.h"
+
+namespace lyre::server {
+
+struct ServerConfig {
+  std::string host = "127.0.0.1";  // name or address to listen on
+  uint16_t port = 9090;            // 0: any free one, see Server::port
+  int io_threads = 2;
+  int max_connections = 1024;  // more wait in the kernel's accept queue
+  size_t max_header_bytes = 16 * 1024;
+  size_t max_body_bytes = 1024 * 1024;  // a text of 64 KiB in six-byte JSON escapes, and more
+  std::chrono::milliseconds idle_timeout{75'000};    // between requests of a connection
+  std::chrono::milliseconds header_timeout{10'000};  // first to last byte of a header
+  std::chrono::milliseconds body_timeout{30'000};    // the same of a body
+  // Without any byte taken by the client. Audio may be read as slowly as one likes while it moves.
+  std::chrono::milliseconds write_timeout{30'000};
+  std::string version;  // shown by GET /
+  /// Called once a request, on an io thread; must not throw. Empty: no log.
+  std::function<void(const AccessRecord&)> access_log;
+};
+
+}  // namespace lyre::server
