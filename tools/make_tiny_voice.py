@@ -15,9 +15,9 @@ import numpy as np
 
 import voice_formats as formats
 
-# Picked among 0..23: along six greedy runs the two best logits stay 9e-4 apart (so that exact token comparisons do not
-# hinge on rounding), and sampled utterances end by themselves, after 20 to 80 frames.
-SEED = 8
+# Picked among 0..23: along six greedy runs the two best logits stay 2.7e-3 apart (so that exact token comparisons do
+# not hinge on rounding), and most sampled utterances end by themselves, after 13 to 60 frames.
+SEED = 2
 BPE_PIECES = 320
 CODEBOOK = 64
 
@@ -35,7 +35,7 @@ def special_tokens():
 def lm_config(special):
     return {"architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
             "bos_token_id": special["<|begin_of_text|>"], "dtype": "float16", "eos_token_id": special["<|eot_id|>"],
-            "head_dim": 24, "hidden_act": "silu", "hidden_size": 64, "initializer_range": 0.02,
+            "head_dim": 24, "hidden_act": "silu", "hidden_size": 72, "initializer_range": 0.02,
             "intermediate_size": 160, "max_position_embeddings": 2048, "mlp_bias": False, "model_type": "llama",
             "num_attention_heads": 6, "num_hidden_layers": 2, "num_key_value_heads": 2, "pretraining_tp": 1,
             "rms_norm_eps": 1e-06,
