@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def main():
     torch.manual_seed(0)
     codec = load(o.codec)
     report = {"what": "PyTorch snac whole decode, float32, CPU, weight norm removed, noise on",
-              "command": " ".join(["python3", os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+              "command": f"taskset -c ... python3 bench_pytorch_snac.py CODEC_DIR --threads {o.threads} --frames {o.frames}",
               "machine": {"cpu": cpu_model(), "cores_allowed": len(os.sched_getaffinity(0)),
                           "cpu_capability": torch.backends.cpu.get_cpu_capability()},
               "threads": torch.get_num_threads(),
