@@ -11,6 +11,7 @@ namespace lyre {
 
 enum class LanguageModelBackend : uint8_t { kReference, kCpu, kCuda };
 enum class WeightFormat : uint8_t { kAsStored, kInt8 };
+enum class KvFormat : uint8_t { kF16, kF32 };
 
 struct LanguageModelOptions {
   std::filesystem::path folder;  // Hugging Face folder
@@ -21,6 +22,7 @@ struct LanguageModelOptions {
       0;  // size of the KV pool over all sequences; 0: max_sequences * max_sequence_tokens
   int max_sequence_tokens = 4096;
   int max_batch_tokens = 256;
+  KvFormat kv = KvFormat::kF16;  // the reference always keeps fp32
 };
 
 /// Opens the backend chosen; the pool must outlive the model. A backend that is not built returns

@@ -1,0 +1,335 @@
+#include "lyre/lm/cpu/cpu_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "lyre/base/check.h"
+#include "lyre/lm/cpu/elementwise.h"
+#include "lyre/lm/cpu/matmul.h"
+#include "lyre/lm/cpu/simd_target.h"
+#include "lyre/lm/model_info.h"
+
+namespace lyre {
+
+using cpu::CpuLayer;
+using cpu::CpuWeights;
+using cpu::WeightMatrix;
+
+namespace {
+
+size_t product(int64_t a, int64_t b) { return static_cast<size_t>(a * b); }
+
+}  // namespace
+
+Result<std::unique_ptr<CpuModel>> CpuModel::open(const LanguageModelOptions& options,
+                                                 ThreadPool& threads) {
+  LYRE_ASSIGN_OR_RETURN(CpuWeights weights,
+                        CpuWeights::open(options.folder, options.weights, threads));
+  LYRE_ASSIGN_OR_RETURN(const LanguageModelOptions settled,
+                        settle_options(options, weights.config));
+  std::unique_ptr<CpuModel> model(new CpuModel(std::move(weights), settled, threads));
+  LYRE_RETURN_IF_ERROR(model->allocate(settled));
+  return model;
+}
+
+CpuModel::CpuModel(CpuWeights weights, const LanguageModelOptions& options, ThreadPool& threads)
+    : weights_(std::move(weights)),
+      config_(weights_.config),
+      info_(model_info(config_, options)),
+      table_(table_limits(config_, options)),
+      threads_(threads),
+      barrier_(threads.size()) {
+  kv_.type = options.kv == KvFormat::kF16 ? cpu::KvType::kF16 : cpu::KvType::kF32;
+  kv_.head_dim = config_.head_dim;
+  kv_layer_bytes_ = kv_.bytes() * config_.kv_heads;
+  kv_page_bytes_ = kv_layer_bytes_ * config_.layers;
+  info_.backend = "cpu " + cpu::simd_target();
+  info_.weights = weights_.description;
+  info_.parameters = weights_.parameters;
+  info_.weight_bytes = weights_.size_bytes;
+  info_.kv_bytes_per_token = kv_page_bytes_ / cpu::KvGeometry::kPageTokens;
+  info_.kv_bytes = kv_page_bytes_ * table_.pages();
+}
+
+Status CpuModel::allocate(const LanguageModelOptions& options) {
+  LYRE_ASSIGN_OR_RETURN(kv_pool_, cpu::PageMemory::allocate(info_.kv_bytes, "KV pool"));
+  const std::vector<float> frequencies = rope_frequencies(config_);
+  for (int position = 0; position < options.max_sequence_tokens; ++position) {
+    for (const float frequency : frequencies) {
+      const float angle = static_cast<float>(position) * frequency;
+      cosines_.push_back(std::cos(angle));
+      sines_.push_back(std::sin(angle));
+    }
+  }
+  const int64_t tokens = options.max_batch_tokens, heads = options.max_sequences;
+  logits_.resize(product(heads, config_.vocabulary));
+  hidden_.resize(product(tokens, config_.hidden));
+  weighted_.resize(hidden_.size());
+  queries_.resize(product(tokens, config_.query_rows()));
+  attended_.resize(queries_.size());
+  activations_.resize(product(tokens, config_.ffn));
+  head_hidden_.resize(product(heads, config_.hidden));
+  head_weighted_.resize(head_hidden_.size());
+  rows_.reserve(static_cast<size_t>(tokens));
+  heads_.reserve(static_cast<size_t>(heads));
+  const int64_t block = std::max<int64_t>(kBlock, config_.head_dim);
+  const int64_t positions =
+      int64_t{SequenceTable::pages_for(options.max_sequence_tokens)} * SequenceTable::kPageTokens;
+  for (int thread = 0; thread < threads_.size(); ++thread) {
+    ThreadScratch& scratch =
+        scratch_.emplace_back(ThreadScratch{.first = {},
+                                            .second = {},
+                                            .scales = {},
+                                            .scores = {},
+                                            .sums = {},
+                                            .draw = DrawScratch(config_.vocabulary)});
+    scratch.first.resize(product(tokens, block));
+    scratch.second.resize(product(tokens, block));
+    scratch.scales.resize(static_cast<size_t>(tokens));
+    scratch.scores.resize(static_cast<size_t>(positions));
+    scratch.sums.resize(static_cast<size_t>(kv_.width()));
+  }
+  return ok_status();
+}
+
+int64_t CpuModel::free_kv_tokens() const noexcept {
+  return int64_t{table_.free_pages()} * SequenceTable::kPageTokens;
+}
+
+int64_t CpuModel::kv_tokens_for(int max_tokens) const noexcept {
+  return int64_t{SequenceTable::pages_for(max_tokens)} * SequenceTable::kPageTokens;
+}
+
+std::span<const float> CpuModel::last_logits(SequenceId sequence) const noexcept {
+  LYRE_CHECK(table_.is_open(sequence));
+  const auto vocabulary = static_cast<size_t>(config_.vocabulary);
+  return std::span(logits_).subspan(static_cast<size_t>(sequence) * vocabulary, vocabulary);
+}
+
+Status CpuModel::step(std::span<const Slice> batch, std::span<SliceResult> results) {
+  LYRE_ASSIGN_OR_RETURN(const std::span<const SliceWork> work, table_.plan(batch, results));
+  collect_rows(batch, work);
+  if (rows_.empty()) return ok_status();
+  threads_.run([this, results](int thread) { run_step(thread, results); });
+  return ok_status();
+}
+
+void CpuModel::collect_rows(std::span<const Slice> batch, std::span<const SliceWork> work) {
+  rows_.clear();
+  heads_.clear();
+  for (size_t i = 0; i < work.size(); ++i) {
+    const SliceWork& slice = work[i];
+    int position = slice.first_position;
+    for (const TokenId token : slice.tokens) rows_.push_back({token, position++, slice.sequence});
+    if (slice.draws) {
+      heads_.push_back({rows_.size() - 1, i, batch[i].sequence, slice.sequence,
+                        LegalRows(*slice.sequence, config_.vocabulary)});
+    }
+  }
+  // Sequences that choose from the same rows become neighbours: they are multiplied together.
+  std::sort(heads_.begin(), heads_.end(), [](const Head& a, const Head& b) {
+    const TokenId first = a.legal.ranges().front().begin, second = b.legal.ranges().front().begin;
+    return first != second ? first < second : a.row < b.row;
+  });
+}
+
+void CpuModel::run_step(int thread, std::span<SliceResult> results) {
+  Stream stream = {hidden_.data(), weighted_.data(), static_cast<int64_t>(rows_.size())};
+  embed(thread, stream);
+  barrier_.wait();
+  for (int l = 0; l < config_.layers; ++l) {
+    const CpuLayer& layer = weights_.layers[static_cast<size_t>(l)];
+    const bool last = l + 1 == config_.layers;
+    project_heads(thread, l, stream);
+    barrier_.wait();
+    if (last) {
+      // Beyond the last keys and values only the tokens that draw matter.
+      if (heads_.empty()) return;
+      keep_head_rows(thread, stream);
+      stream = {head_hidden_.data(), head_weighted_.data(), static_cast<int64_t>(heads_.size())};
+    }
+    attend_rows(thread, l, stream.rows, last);
+    barrier_.wait();
+    project_residual(thread, layer.attention_output, attended_.data(), layer.post_attention_norm,
+                     stream);
+    barrier_.wait();
+    feed_forward_in(thread, layer, stream);
+    barrier_.wait();
+    project_residual(
+        thread, layer.down, activations_.data(),
+        last ? weights_.final_norm : weights_.layers[static_cast<size_t>(l) + 1].input_norm,
+        stream);
+    barrier_.wait();
+  }
+  compute_logits(thread, stream);
+  barrier_.wait();
+  const auto vocabulary = static_cast<size_t>(config_.vocabulary);
+  for (size_t i = static_cast<size_t>(thread); i < heads_.size();
+       i += static_cast<size_t>(threads_.size())) {
+    const Head& head = heads_[i];
+    const std::span<const float> logits =
+        std::span(logits_).subspan(static_cast<size_t>(head.id) * vocabulary, vocabulary);
+    table_.draw(*head.sequence, logits, scratch_[static_cast<size_t>(thread)].draw,
+                results[head.slice]);
+  }
+}
+
+void CpuModel::embed(int thread, const Stream& stream) {
+  const int64_t width = config_.hidden;
+  const std::vector<float>& norm = weights_.layers.front().input_norm;
+  const auto [begin, end] = threads_.split(stream.rows, 1, thread);
+  for (int64_t t = begin; t < end; ++t) {
+    float* hidden = stream.hidden + t * width;
+    float* weighted = stream.weighted + t * width;
+    cpu::decode_row(weights_.embedding, rows_[static_cast<size_t>(t)].token, hidden);
+    for (int64_t i = 0; i < width; ++i) weighted[i] = hidden[i] * norm[static_cast<size_t>(i)];
+  }
+}
+
+void CpuModel::measure_scales(const Stream& stream, ThreadScratch& scratch) const {
+  const auto eps = static_cast<float>(config_.rms_norm_eps);
+  for (int64_t t = 0; t < stream.rows; ++t) {
+    scratch.scales[static_cast<size_t>(t)] =
+        cpu::inverse_rms(stream.hidden + t * config_.hidden, config_.hidden, eps);
+  }
+}
+
+std::byte* CpuModel::kv_head(const Sequence& sequence, int position, int layer,
+                             int head) const noexcept {
+  const int32_t page = sequence.pages[static_cast<size_t>(position / SequenceTable::kPageTokens)];
+  return kv_pool_.data() + page * kv_page_bytes_ + layer * kv_layer_bytes_ + head * kv_.bytes();
+}
+
+// Query, key and value heads are the units that threads share: a head is rotated, and keys and
+// values go to their page, by the thread that made it.
+void CpuModel::project_heads(int thread, int l, const Stream& stream) {
+  const CpuLayer& layer = weights_.layers[static_cast<size_t>(l)];
+  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
+  measure_scales(stream, scratch);
+  const int dim = config_.head_dim, half = dim / 2;
+  const float query_scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  const auto [begin, end] = threads_.split(config_.heads + 2 * config_.kv_heads, 1, thread);
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const bool is_query = unit < config_.heads;
+    const bool is_key = !is_query && unit < config_.heads + config_.kv_heads;
+    const auto head = static_cast<int>(is_query ? unit : (unit - config_.heads) % config_.kv_heads);
+    const WeightMatrix& matrix = is_query ? layer.query : is_key ? layer.key : layer.value;
+    cpu::matmul(matrix, int64_t{head} * dim, int64_t{head + 1} * dim, stream.weighted,
+                config_.hidden, stream.rows, scratch.first.data(), dim);
+    for (int64_t t = 0; t < stream.rows; ++t) {
+      const Row& row = rows_[static_cast<size_t>(t)];
+      float* values = &scratch.first[static_cast<size_t>(t * dim)];
+      const float scale = scratch.scales[static_cast<size_t>(t)];
+      const auto angles = static_cast<size_t>(int64_t{row.position} * half);
+      const int slot = row.position % SequenceTable::kPageTokens;
+      if (is_query) {
+        cpu::rotate_head(values, &cosines_[angles], &sines_[angles], half, scale * query_scale);
+        std::copy_n(values, dim,
+                    &queries_[product(t, config_.query_rows()) + static_cast<size_t>(head * dim)]);
+      } else if (is_key) {
+        cpu::rotate_head(values, &cosines_[angles], &sines_[angles], half, scale);
+        cpu::store_key(kv_, values, slot, kv_head(*row.sequence, row.position, l, head));
+      } else {
+        cpu::scale_row(values, scale, values, dim);
+        cpu::store_value(kv_, values, slot, kv_head(*row.sequence, row.position, l, head));
+      }
+    }
+  }
+}
+
+// Dealt out one by one: neighbours in a prompt chunk have nearly the same length.
+void CpuModel::attend_rows(int thread, int layer, int64_t rows, bool heads_only) {
+  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
+  const int64_t dim = config_.head_dim, width = config_.query_rows();
+  const int group = config_.heads / config_.kv_heads;
+  for (int64_t item = thread; item < rows * config_.heads; item += threads_.size()) {
+    const int64_t out_row = item / config_.heads, head = item % config_.heads;
+    const auto in_row = static_cast<int64_t>(heads_only ? heads_[static_cast<size_t>(out_row)].row
+                                                        : static_cast<size_t>(out_row));
+    const Row& row = rows_[static_cast<size_t>(in_row)];
+    const cpu::AttentionTask task = {
+        .query = &queries_[static_cast<size_t>(in_row * width + head * dim)],
+        .pool = kv_pool_.data() + layer * kv_layer_bytes_ + head / group * kv_.bytes(),
+        .page_bytes = kv_page_bytes_,
+        .pages = row.sequence->pages,
+        .length = row.position + 1};
+    cpu::attend(kv_, task, scratch.scores.data(), scratch.sums.data(),
+                &attended_[static_cast<size_t>(out_row * width + head * dim)]);
+  }
+}
+
+void CpuModel::keep_head_rows(int thread, const Stream& stream) {
+  const int64_t width = config_.hidden;
+  const auto [begin, end] = threads_.split(static_cast<int64_t>(heads_.size()), 1, thread);
+  for (int64_t i = begin; i < end; ++i) {
+    const auto row = static_cast<int64_t>(heads_[static_cast<size_t>(i)].row);
+    std::copy_n(stream.hidden + row * width, width, &head_hidden_[product(i, width)]);
+  }
+}
+
+// stream.hidden += inputs (rows, K) * matrix^T; stream.weighted for the norm that follows.
+void CpuModel::project_residual(int thread, const WeightMatrix& matrix, const float* inputs,
+                                const std::vector<float>& norm, const Stream& stream) {
+  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
+  const int64_t width = config_.hidden;
+  const auto [begin, end] = threads_.split(width, kGrain, thread);
+  for (int64_t first = begin; first < end; first += kBlock) {
+    const int64_t count = std::min(kBlock, end - first);
+    cpu::matmul(matrix, first, first + count, inputs, matrix.columns, stream.rows,
+                scratch.first.data(), count);
+    for (int64_t t = 0; t < stream.rows; ++t) {
+      cpu::add_residual(&scratch.first[static_cast<size_t>(t * count)],
+                        &norm[static_cast<size_t>(first)], stream.hidden + t * width + first,
+                        stream.weighted + t * width + first, count);
+    }
+  }
+}
+
+void CpuModel::feed_forward_in(int thread, const CpuLayer& layer, const Stream& stream) {
+  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
+  measure_scales(stream, scratch);
+  const auto [begin, end] = threads_.split(config_.ffn, kGrain, thread);
+  for (int64_t first = begin; first < end; first += kBlock) {
+    const int64_t count = std::min(kBlock, end - first);
+    cpu::matmul(layer.gate, first, first + count, stream.weighted, config_.hidden, stream.rows,
+                scratch.first.data(), count);
+    cpu::matmul(layer.up, first, first + count, stream.weighted, config_.hidden, stream.rows,
+                scratch.second.data(), count);
+    for (int64_t t = 0; t < stream.rows; ++t) {
+      cpu::silu_multiply(&scratch.first[static_cast<size_t>(t * count)],
+                         &scratch.second[static_cast<size_t>(t * count)],
+                         scratch.scales[static_cast<size_t>(t)],
+                         &activations_[static_cast<size_t>(t * config_.ffn + first)], count);
+    }
+  }
+}
+
+void CpuModel::compute_logits(int thread, const Stream& stream) {
+  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
+  measure_scales(stream, scratch);
+  for (size_t first = 0, last; first < heads_.size(); first = last) {
+    const std::span<const TokenRange> ranges = heads_[first].legal.ranges();
+    last = first + 1;
+    while (last < heads_.size() && heads_[last].legal == heads_[first].legal) ++last;
+    const float* inputs = stream.weighted + static_cast<int64_t>(first) * config_.hidden;
+    const auto tokens = static_cast<int64_t>(last - first);
+    for (const TokenRange range : ranges) {
+      const auto [begin, end] = threads_.split(range.end - range.begin, kGrain, thread);
+      for (int64_t row = range.begin + begin; row < range.begin + end; row += kBlock) {
+        const int64_t count = std::min(kBlock, range.begin + end - row);
+        cpu::matmul(weights_.output, row, row + count, inputs, config_.hidden, tokens,
+                    scratch.first.data(), count);
+        for (int64_t t = 0; t < tokens; ++t) {
+          const size_t head = first + static_cast<size_t>(t);
+          const size_t out =
+              product(heads_[head].id, config_.vocabulary) + static_cast<size_t>(row);
+          cpu::scale_row(&scratch.first[static_cast<size_t>(t * count)], scratch.scales[head],
+                         &logits_[out], count);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace lyre
