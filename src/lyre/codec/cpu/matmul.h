@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "lyre/codec/cpu/aligned_floats.h"
+
+namespace lyre::snac_cpu {
+
+/// Output channels of one packed panel: two AVX-512 vectors.
+inline constexpr int kPanelWidth = 32;
+
+/// A weight matrix in the order in which the kernel reads it: panels of kPanelWidth output
+/// channels (the last may be half as wide), in each the rows of one input after the other. Inputs
+/// are `taps` activation rows of `depth` channels; that makes a transposed convolution of two taps
+/// one product too.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  /// weight(output, tap, input) for output < outputs. A negative output block is not packed.
+  PackedMatrix(int outputs, int taps, int depth,
+               const std::function<float(int output, int tap, int input)>& weight,
+               const std::function<float(int output)>& bias);
+
+  int outputs() const noexcept { return outputs_; }  // padded to kLaneBlock
+  int taps() const noexcept { return taps_; }
+  int depth() const noexcept { return depth_; }
+  int panels() const noexcept { return (outputs_ + kPanelWidth - 1) / kPanelWidth; }
+  int panel_width(int panel) const noexcept;
+  const float* panel(int index) const noexcept;                // (taps * depth, panel_width)
+  const float* bias() const noexcept { return bias_.data(); }  // (outputs)
+  int64_t size_bytes() const noexcept { return weights_.size_bytes() + bias_.size_bytes(); }
+
+ private:
+  int outputs_ = 0;
+  int taps_ = 0;
+  int depth_ = 0;
+  AlignedFloats weights_;
+  AlignedFloats bias_;
+};
+
+struct PanelRange {
+  int begin = 0, end = 0;
+};
+
+/// y[t][n] = bias[n] + add[t][n] + sum over taps j and inputs k, in this order, of
+/// x[t + j][k] * w[j][k][n], for t < rows and the outputs n of the panels. Each output is one chain
+/// of multiply-adds whose order does not depend on rows or panels: however the work is cut, the
+/// result is bitwise the same.
+/// x: (rows + taps - 1, x_stride), y: (rows, y_stride), add: (rows, add_stride) or null; y may be
+/// add.
+struct MatmulArgs {
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  int64_t rows = 0;
+  const float* add = nullptr;
+  int64_t add_stride = 0;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+};
+void matmul(const PackedMatrix& w, PanelRange panels, const MatmulArgs& args);
+
+}  // namespace lyre::snac_cpu

@@ -1,0 +1,440 @@
+#include "lyre/codec/cpu/pipeline.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lyre/base/check.h"
+#include "lyre/codec/noise.h"
+
+namespace lyre::snac_cpu {
+namespace {
+
+// Rows of a tile: a few register tiles high, so that a tile of 64 channels (12 KiB) stays in the
+// first-level cache from one kernel to the next.
+constexpr int64_t kTileRows = 48;
+// From this many rows for each thread on, a region is cut by time.
+constexpr int64_t kTimeRows = 64;
+// Rows that a layer's input may hold beside a piece's fresh ones: tail and padding, dilation 9.
+constexpr int64_t kMostExtraRows = 3 * kDepthwiseReach * kDilations[kResidualUnits - 1];
+
+ChannelRange channels_of(const PackedMatrix& m, PanelRange panels) {
+  return {panels.begin * kPanelWidth, std::min(panels.end * kPanelWidth, m.outputs())};
+}
+
+// The thread's part of a copy.
+void copy_rows(const float* from, float* to, int64_t rows, int64_t stride, int thread,
+               int threads) {
+  const int64_t begin = rows * thread / threads, end = rows * (thread + 1) / threads;
+  std::copy_n(from + begin * stride, (end - begin) * stride, to + begin * stride);
+}
+
+}  // namespace
+
+int Pipeline::drain_frames(const SnacConfig& config) {
+  const int64_t samples = config.samples_per_frame();
+  return static_cast<int>((final_delay_samples(config) + samples - 1) / samples);
+}
+
+Pipeline::Pipeline(const DecoderPlan& plan, ThreadPool& threads, int most_pieces, int most_frames)
+    : plan_(plan), threads_(threads) {
+  here_.inlets.reserve(static_cast<size_t>(most_pieces));
+  next_.inlets.reserve(static_cast<size_t>(most_pieces));
+  const int64_t extra = most_pieces * kMostExtraRows;
+  int64_t columns = int64_t{most_frames} * plan.config.latents_per_frame();
+  int64_t widest = std::max(plan.latent_channels, pad_channels(plan.config.decoder_dim));
+  int64_t rows_floats = (columns + extra) * widest;
+  int64_t upsampled_floats = 0;
+  const int64_t dense_floats = std::max(rows_floats, threads.size() * kTimeRows * widest);
+  for (const BlockPlan& block : plan.blocks) {
+    const int64_t products = columns + most_pieces;
+    upsampled_floats = std::max(upsampled_floats, products * block.stride * block.channels);
+    columns *= block.stride;
+    rows_floats = std::max(rows_floats, (columns + extra) * block.channels);
+    widest = std::max<int64_t>(widest, block.channels);
+  }
+  for (AlignedFloats& a : rows_) a = AlignedFloats(rows_floats);
+  for (AlignedFloats& a : held_) a = AlignedFloats(rows_floats);
+  upsampled_ = AlignedFloats(upsampled_floats);
+  dense_ = AlignedFloats(dense_floats);
+  noise_ = AlignedFloats(columns + extra);
+  tile_floats_ = kTileRows * widest;
+  tiles_ = AlignedFloats(threads.size() * tile_floats_);
+}
+
+int64_t Pipeline::work_bytes() const noexcept {
+  return rows_[0].size_bytes() + rows_[1].size_bytes() + held_[0].size_bytes() +
+         held_[1].size_bytes() + upsampled_.size_bytes() + dense_.size_bytes() +
+         noise_.size_bytes() + tiles_.size_bytes();
+}
+
+void Pipeline::place_next(const KeptRows& tail, const KeptRows* residual) {
+  next_.tail = tail;
+  next_.stride = tail.stride;
+  next_.rows = rows_[writing_].data();
+  next_.held = residual == nullptr ? nullptr : held_[writing_].data();
+  if (residual != nullptr) next_.residual = *residual;
+  next_.outputs = 0;
+  next_.products = 0;
+  int64_t rows = 0, held = 0;
+  for (Inlet& in : next_.inlets) {
+    in.row = rows;
+    in.held_row = held;
+    in.out_row = next_.outputs;
+    in.product_row = next_.products;
+    rows += in.rows();
+    held += in.held_rows();
+    next_.outputs += in.outputs;
+    next_.products += in.products;
+  }
+  LYRE_CHECK(rows * next_.stride <= rows_[writing_].size());
+  writing_ ^= 1;
+}
+
+void Pipeline::next_is_depthwise(int64_t reach, const KeptRows& tail, const KeptRows* residual) {
+  next_.inlets.clear();
+  for (const Inlet& in : here_.inlets) next_.inlets.push_back(depthwise_inlet(in.out, reach));
+  place_next(tail, residual);
+}
+
+void Pipeline::next_is_upsample(const BlockPlan& block) {
+  next_.inlets.clear();
+  for (const Inlet& in : here_.inlets) next_.inlets.push_back(upsample_inlet(in.out, block.stride));
+  place_next(block.tail, nullptr);
+}
+
+void Pipeline::advance() { std::swap(here_, next_); }
+
+Pipeline::Share Pipeline::share(int thread, int64_t rows, const PackedMatrix& m) const {
+  const int64_t threads = threads_.size();
+  Share s;
+  s.by_time = threads == 1 || rows >= kTimeRows * threads;
+  if (s.by_time) {
+    s.row_begin = rows * thread / threads;
+    s.row_end = rows * (thread + 1) / threads;
+    s.panels = {0, m.panels()};
+  } else {
+    s.row_end = rows;
+    s.panels = {static_cast<int>(m.panels() * thread / threads),
+                static_cast<int>(m.panels() * (thread + 1) / threads)};
+  }
+  return s;
+}
+
+// Calls body(piece, first row within the piece, rows) for the rows of here_ in the share.
+template <class Body>
+void Pipeline::for_each_tile(const Share& share, int64_t Inlet::*first_row, int64_t Inlet::*count,
+                             Body&& body) const {
+  for (size_t p = 0; p < here_.inlets.size(); ++p) {
+    const Inlet& in = here_.inlets[p];
+    const int64_t begin = std::max<int64_t>(share.row_begin - in.*first_row, 0);
+    const int64_t end = std::min(share.row_end - in.*first_row, in.*count);
+    for (int64_t row = begin; row < end; row += kTileRows) {
+      body(p, row, std::min(kTileRows, end - row));
+    }
+  }
+}
+
+// Rows beside the fresh ones of the next layer's input: what the stream kept, and padding.
+void Pipeline::restore_next(std::span<const Piece> pieces, int thread) {
+  const int threads = threads_.size();
+  for (size_t p = 0; p < pieces.size(); ++p) {
+    const Inlet& in = next_.inlets[p];
+    float* rows = next_.rows + in.row * next_.stride;
+    copy_rows(pieces[p].state + next_.tail.offset, rows, in.tail, next_.stride, thread, threads);
+    if (thread == 0) {
+      std::fill_n(rows + (in.tail + in.fresh) * next_.stride, in.zeros * next_.stride, 0.0f);
+    }
+    if (next_.held != nullptr) {
+      copy_rows(pieces[p].state + next_.residual.offset, next_.held + in.held_row * next_.stride,
+                in.held, next_.stride, thread, threads);
+    }
+  }
+}
+
+void Pipeline::save_here(std::span<const Piece> pieces, int thread) {
+  const int threads = threads_.size();
+  for (size_t p = 0; p < pieces.size(); ++p) {
+    if (!pieces[p].commit) continue;
+    const Inlet& in = here_.inlets[p];
+    copy_rows(here_.rows + (in.row + in.tail + in.fresh - in.kept) * here_.stride,
+              pieces[p].state + here_.tail.offset, in.kept, here_.stride, thread, threads);
+    if (here_.held != nullptr) {
+      copy_rows(here_.held + (in.held_row + in.held_rows() - in.held_after) * here_.stride,
+                pieces[p].state + here_.residual.offset, in.held_after, here_.stride, thread,
+                threads);
+    }
+  }
+}
+
+void Pipeline::run(std::span<Piece> pieces) {
+  LYRE_CHECK(pieces.size() <= here_.inlets.capacity());
+  here_.inlets.clear();
+  for (const Piece& piece : pieces) {
+    Inlet codes;  // not a layer yet: its output are the latents
+    codes.out = {piece.latents_received,
+                 static_cast<int64_t>(piece.frames.size()) * plan_.config.latents_per_frame(),
+                 piece.finish};
+    here_.inlets.push_back(codes);
+  }
+  next_is_depthwise(kDepthwiseReach, plan_.latent_tail, nullptr);
+  latents(pieces);
+  advance();
+  next_is_upsample(plan_.blocks.front());
+  pointwise_in(pieces);
+  advance();
+  for (size_t b = 0; b < plan_.blocks.size(); ++b) {
+    const BlockPlan& block = plan_.blocks[b];
+    const UnitPlan& first = block.units.front();
+    next_is_depthwise(first.reach, first.tail, &first.residual);
+    upsample(block, static_cast<int>(b), pieces);
+    add_noise(block);
+    advance();
+    for (size_t k = 0; k < block.units.size(); ++k) {
+      if (k + 1 < block.units.size()) {
+        const UnitPlan& unit = block.units[k + 1];
+        next_is_depthwise(unit.reach, unit.tail, &unit.residual);
+      } else if (b + 1 < plan_.blocks.size()) {
+        next_is_upsample(plan_.blocks[b + 1]);
+      } else {
+        next_is_depthwise(kDepthwiseReach, plan_.head_tail, nullptr);
+      }
+      residual_unit(block.units[k], block.after[k], pieces);
+      advance();
+    }
+  }
+  head(pieces);
+}
+
+// Codes to latents and the first depthwise convolution; both stay within a channel, so one region
+// does for both. The outputs of here_ come to lie in dense_.
+void Pipeline::latents(std::span<const Piece> pieces) {
+  threads_.run([&](int thread) {
+    // next_ is entered here and left here: the thread restores, fills and convolves its channels.
+    const PackedMatrix& m = plan_.projections.front();
+    const int threads = threads_.size();
+    const PanelRange panels{m.panels() * thread / threads, m.panels() * (thread + 1) / threads};
+    const ChannelRange channels = channels_of(m, panels);
+    const int64_t width = channels.end - channels.begin;
+    const int64_t stride = next_.stride;
+    if (width <= 0) return;
+    for (size_t p = 0; p < pieces.size(); ++p) {
+      const Inlet& in = next_.inlets[p];
+      float* rows = next_.rows + in.row * stride;
+      float* state = pieces[p].state + next_.tail.offset;
+      for (int64_t r = 0; r < in.tail; ++r) {
+        std::copy_n(state + r * stride + channels.begin, width, rows + r * stride + channels.begin);
+      }
+      project_codes(pieces[p], next_.fresh_rows(p), panels);
+      for (int64_t r = in.tail + in.fresh; r < in.rows(); ++r) {
+        std::fill_n(rows + r * stride + channels.begin, width, 0.0f);
+      }
+      depthwise_rows(plan_.depthwise_in, nullptr, 1, {rows, stride},
+                     {dense_.data() + in.out_row * stride, stride}, in.outputs, channels);
+      if (!pieces[p].commit) continue;
+      const float* kept = rows + (in.tail + in.fresh - in.kept) * stride;
+      for (int64_t r = 0; r < in.kept; ++r) {
+        std::copy_n(kept + r * stride + channels.begin, width, state + r * stride + channels.begin);
+      }
+    }
+  });
+}
+
+// Frames to latents, (frames * latents_per_frame, latent_channels). A frame is a tree: the row of a
+// code is its projection plus the row of the coarser code above it.
+void Pipeline::project_codes(const Piece& piece, float* rows, PanelRange panels) const {
+  const SnacConfig& c = plan_.config;
+  const int64_t stride = plan_.latent_channels;
+  const int64_t finest = c.vq_strides.back();
+  const auto project = [&](int level, int32_t code, const float* above, float* row) {
+    const auto& codebook = plan_.codebooks[static_cast<size_t>(level)];
+    MatmulArgs args;
+    args.x = codebook.data() + int64_t{code} * c.codebook_dim;
+    args.rows = 1;
+    args.add = above;
+    args.y = row;
+    matmul(plan_.projections[static_cast<size_t>(level)], panels, args);
+  };
+  const ChannelRange channels = channels_of(plan_.projections.front(), panels);
+  for (const CodeFrame& frame : piece.frames) {
+    // Rows of the two finer levels grow in place: the coarse row is written where the last latent
+    // of the frame goes, each middle row where the last latent of its half goes.
+    float* const latent[4] = {rows, rows + finest * stride, rows + 2 * finest * stride,
+                              rows + 3 * finest * stride};
+    project(0, frame.codes[0], nullptr, latent[3]);
+    project(1, frame.codes[1], latent[3], latent[1]);
+    project(1, frame.codes[4], latent[3], latent[3]);
+    project(2, frame.codes[2], latent[1], latent[0]);
+    project(2, frame.codes[3], latent[1], latent[1]);
+    project(2, frame.codes[5], latent[3], latent[2]);
+    project(2, frame.codes[6], latent[3], latent[3]);
+    for (const float* from : latent) {
+      for (int64_t repeat = 1; repeat < finest; ++repeat) {
+        std::copy(from + channels.begin, from + channels.end,
+                  rows + (from - rows) + repeat * stride + channels.begin);
+      }
+    }
+    rows += c.latents_per_frame() * stride;
+  }
+}
+
+// dense_ -> 1x1 -> Snake of the first block -> next_.
+void Pipeline::pointwise_in(std::span<const Piece> pieces) {
+  const PackedMatrix& m = plan_.pointwise_in;
+  threads_.run([&](int thread) {
+    restore_next(pieces, thread);
+    const Share s = share(thread, here_.outputs, m);
+    for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
+      float* y = next_.fresh_rows(p) + row * next_.stride;
+      MatmulArgs args;
+      args.x = dense_.data() + (here_.inlets[p].out_row + row) * here_.stride;
+      args.x_stride = here_.stride;
+      args.rows = rows;
+      args.y = y;
+      args.y_stride = next_.stride;
+      matmul(m, s.panels, args);
+      snake_rows(plan_.snake_in, {y, next_.stride}, {y, next_.stride}, rows,
+                 channels_of(m, s.panels));
+    });
+  });
+}
+
+// here_ -> transposed convolution -> upsampled_; also draws the noise of its outputs.
+void Pipeline::upsample(const BlockPlan& block, int block_index, std::span<const Piece> pieces) {
+  const PackedMatrix& m = block.upsample;
+  const int64_t product_floats = int64_t{block.stride} * block.channels;
+  LYRE_CHECK(here_.products * product_floats <= upsampled_.size());
+  threads_.run([&](int thread) {
+    restore_next(pieces, thread);
+    save_here(pieces, thread);
+    const Share s = share(thread, here_.products, m);
+    for_each_tile(s, &Inlet::product_row, &Inlet::products,
+                  [&](size_t p, int64_t row, int64_t rows) {
+                    const Inlet& in = here_.inlets[p];
+                    MatmulArgs args;
+                    args.x = here_.rows + (in.row + row) * here_.stride;
+                    args.x_stride = here_.stride;
+                    args.rows = rows;
+                    args.y = upsampled_.data() + (in.product_row + row) * product_floats;
+                    args.y_stride = product_floats;
+                    matmul(m, s.panels, args);
+                  });
+    const int threads = threads_.size();
+    for (size_t p = 0; p < pieces.size(); ++p) {
+      const Inlet& in = here_.inlets[p];
+      const int64_t begin = in.outputs * thread / threads;
+      const int64_t end = in.outputs * (thread + 1) / threads;
+      const std::span<float> out(noise_.data() + in.out_row + begin,
+                                 static_cast<size_t>(end - begin));
+      if (plan_.config.noise && pieces[p].noise) {
+        fill_noise(pieces[p].noise_seed, block_index, in.out.received + begin, out);
+      } else {
+        std::fill(out.begin(), out.end(), 0.0f);
+      }
+    }
+  });
+}
+
+// upsampled_ -> x + noise * (W x) -> residual of the first unit -> Snake -> its input.
+// Without NoiseBlock the product is not needed: the noise is zero.
+void Pipeline::add_noise(const BlockPlan& block) {
+  const PackedMatrix& shape = block.units.front().pointwise;
+  threads_.run([&](int thread) {
+    const Share s = share(thread, here_.outputs, shape);
+    for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
+      const Inlet& in = here_.inlets[p];
+      const int64_t stride = next_.stride;
+      const float* x = upsampled_.data() + (in.product_row * block.stride + in.skip + row) * stride;
+      float* product = s.by_time ? tiles_.data() + thread * tile_floats_
+                                 : dense_.data() + (in.out_row + row) * stride;
+      if (plan_.config.noise) {
+        MatmulArgs args;
+        args.x = x;
+        args.x_stride = stride;
+        args.rows = rows;
+        args.y = product;
+        args.y_stride = stride;
+        matmul(block.noise, s.panels, args);
+      }
+      const Rows term = {plan_.config.noise ? product : x, stride};
+      noise_snake_rows(block.snake_first, {x, stride}, term, noise_.data() + in.out_row + row,
+                       {next_.fresh_held(p) + row * stride, stride},
+                       {next_.fresh_rows(p) + row * stride, stride}, rows,
+                       channels_of(shape, s.panels));
+    });
+  });
+}
+
+// here_ -> depthwise -> Snake -> 1x1 + residual -> Snake of what follows -> next_.
+void Pipeline::residual_unit(const UnitPlan& unit, const Snake& after,
+                             std::span<const Piece> pieces) {
+  const PackedMatrix& m = unit.pointwise;
+  const int64_t stride = here_.stride;
+  const auto convolve = [&](size_t p, int64_t row, int64_t rows, float* out,
+                            ChannelRange channels) {
+    const float* in = here_.rows + (here_.inlets[p].row + row) * stride;
+    depthwise_rows(unit.depthwise, &unit.snake_mid, unit.dilation, {in, stride}, {out, stride},
+                   rows, channels);
+  };
+  const auto project = [&](size_t p, int64_t row, int64_t rows, const float* x, PanelRange panels) {
+    float* to = next_.fresh_rows(p) + row * stride;
+    float* y = next_.held == nullptr ? to : next_.fresh_held(p) + row * stride;
+    MatmulArgs args;
+    args.x = x;
+    args.x_stride = stride;
+    args.rows = rows;
+    args.add = here_.held + (here_.inlets[p].held_row + row) * stride;
+    args.add_stride = stride;
+    args.y = y;
+    args.y_stride = stride;
+    matmul(m, panels, args);
+    snake_rows(after, {y, stride}, {to, stride}, rows, channels_of(m, panels));
+  };
+
+  if (share(0, here_.outputs, m).by_time) {
+    threads_.run([&](int thread) {
+      restore_next(pieces, thread);
+      save_here(pieces, thread);
+      const Share s = share(thread, here_.outputs, m);
+      float* tile = tiles_.data() + thread * tile_floats_;
+      for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
+        convolve(p, row, rows, tile, channels_of(m, s.panels));
+        project(p, row, rows, tile, s.panels);
+      });
+    });
+    return;
+  }
+  const auto dense = [&](size_t p, int64_t row) {
+    return dense_.data() + (here_.inlets[p].out_row + row) * stride;
+  };
+  threads_.run([&](int thread) {
+    restore_next(pieces, thread);
+    save_here(pieces, thread);
+    const Share s = share(thread, here_.outputs, m);
+    for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
+      convolve(p, row, rows, dense(p, row), channels_of(m, s.panels));
+    });
+  });
+  threads_.run([&](int thread) {
+    const Share s = share(thread, here_.outputs, m);
+    for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
+      project(p, row, rows, dense(p, row), s.panels);
+    });
+  });
+}
+
+void Pipeline::head(std::span<Piece> pieces) {
+  threads_.run([&](int thread) {
+    save_here(pieces, thread);
+    const int64_t threads = threads_.size();
+    for (size_t p = 0; p < pieces.size(); ++p) {
+      const Inlet& in = here_.inlets[p];
+      const int64_t begin = in.outputs * thread / threads;
+      const int64_t end = in.outputs * (thread + 1) / threads;
+      head_rows(plan_.head, {here_.rows + (in.row + begin) * here_.stride, here_.stride},
+                pieces[p].pcm + begin, end - begin);
+    }
+  });
+  for (size_t p = 0; p < pieces.size(); ++p) pieces[p].samples = here_.inlets[p].outputs;
+}
+
+}  // namespace lyre::snac_cpu
