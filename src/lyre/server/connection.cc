@@ -1,5 +1,9 @@
 #include "lyre/server/connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -91,6 +95,11 @@ Connection::Connection(net::io_context& context, net::ip::tcp::socket socket,
       wakeup_(std::make_shared<Wakeup>(context)) {
   ErrorCode failure;
   stream_.socket().set_option(net::ip::tcp::no_delay(true), failure);
+  // Without it the kernel would take megabytes, minutes of audio, ahead of a client that reads at
+  // the speed of speech, and the engine would never learn that it could serve others first.
+  const int most_unsent_bytes = 128 * 1024;
+  ::setsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most_unsent_bytes,
+               sizeof most_unsent_bytes);
   const auto peer = stream_.socket().remote_endpoint(failure);
   if (!failure) {
     client_ = peer.address().to_string(failure) + ":" + std::to_string(peer.port());
@@ -124,7 +133,9 @@ void Connection::abort() {
 }
 
 Connection::Task<> Connection::run() {
-  while (co_await serve_one()) {
+  // g++ 12 miscompiles co_await in the condition of a loop.
+  for (bool more = true; more;) {
+    more = co_await serve_one();
   }
   co_await close_politely();
 }
@@ -342,7 +353,8 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
     } else {
       out_ += payload_;
     }
-    if (const ErrorCode failure = co_await write_all(out_)) {
+    const ErrorCode failure = co_await write_all(out_);
+    if (failure) {
       gone_ = true;
       record.error = failure.message();
       break;

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "lyre/audio/pcm_channel.h"
+#include "lyre/server/speech_service.h"
+
+namespace lyre::server::test {
+
+/// Long enough for a sanitizer build on a busy machine; reached only by a failing test.
+inline constexpr std::chrono::seconds kPatience{60};
+
+/// True as soon as `condition` holds, false after kPatience.
+template <class Condition>
+bool eventually(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+/// A speech service whose engine is the test: it sees each request and writes the samples itself.
+class FakeSpeech {
+ public:
+  struct Call {
+    SpeechRequest request;
+    PcmSink sink;
+  };
+
+  /// Before the server opens: what speak() answers instead of audio.
+  std::optional<Error> refusal;
+  size_t channel_samples = 48'000;
+
+  SpeechService service() {
+    SpeechService service;
+    service.info.model = "fake";
+    service.info.voices = {{"ada", "", "", ""}, {"max", "A deep voice.", "de", "male"}};
+    service.info.default_voice = "ada";
+    service.info.sample_rate_hz = 24'000;
+    service.info.max_text_bytes = 1000;
+    service.info.created_unix_s = 1'700'000'000;
+    service.speak = [this](SpeechRequest request) { return speak(std::move(request)); };
+    service.load = [this] {
+      ServiceLoad load;
+      const std::lock_guard lock(mutex_);
+      load.requests_submitted = static_cast<int64_t>(arrived_);
+      return load;
+    };
+    return service;
+  }
+
+  /// The next request that has not been taken; waits for it. Null after kPatience.
+  Call* next() {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, kPatience, [&] { return taken_ < arrived_; })) return nullptr;
+    auto call = calls_.begin();
+    std::advance(call, taken_++);
+    return &*call;
+  }
+
+ private:
+  Result<SpokenAudio> speak(SpeechRequest request) {
+    if (refusal) return *refusal;
+    auto [sink, source] = make_pcm_channel(channel_samples);
+    SpokenAudio spoken{std::move(source), request.sampling.seed.value_or(42),
+                       request.voice.empty() ? "ada" : request.voice};
+    const std::lock_guard lock(mutex_);
+    calls_.push_back({std::move(request), std::move(sink)});
+    ++arrived_;
+    changed_.notify_all();
+    return spoken;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::list<Call> calls_;  // the addresses stay
+  size_t arrived_ = 0, taken_ = 0;
+};
+
+/// A row of samples that tells every position apart: its 16-bit values count up from `first`.
+inline std::vector<float> counting_samples(int first, int count) {
+  std::vector<float> samples;
+  for (int i = 0; i < count; ++i) {
+    samples.push_back(static_cast<float>((first + i) % 30'000) / 32'768.0f);
+  }
+  return samples;
+}
+
+/// The bytes of counting_samples as 16-bit little-endian PCM.
+inline std::string counting_pcm(int first, int count) {
+  std::string bytes;
+  for (int i = 0; i < count; ++i) {
+    const int value = (first + i) % 30'000;
+    bytes += static_cast<char>(value & 0xff);
+    bytes += static_cast<char>(value >> 8);
+  }
+  return bytes;
+}
+
+/// Pushes everything, waiting while the channel is full; false if the reader went away.
+inline bool push_all(PcmSink& sink, std::span<const float> samples) {
+  while (!samples.empty()) {
+    const size_t count = std::min<size_t>(samples.size(), 2048);
+    switch (sink.push(samples.first(count))) {
+      case PushStatus::kAccepted:
+        samples = samples.subspan(count);
+        break;
+      case PushStatus::kFull:
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        break;
+      case PushStatus::kClosed:
+        return false;
+    }
+  }
+  return true;
+}
+
+inline SpeechSummary summary(FinishReason reason = FinishReason::kStop) {
+  SpeechSummary summary;
+  summary.reason = reason;
+  return summary;
+}
+
+}  // namespace lyre::server::test
