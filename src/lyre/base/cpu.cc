@@ -22,7 +22,9 @@ namespace {
 std::string cpu_name() {
   constexpr uint32_t kFirstLeaf = 0x80000002, kLeaves = 3;
   std::array<uint32_t, 4 * kLeaves> words{};
-  if (__get_cpuid_max(0x80000000, nullptr) < kFirstLeaf + kLeaves - 1) return "x86-64";
+  // clang's header returns an int here.
+  const auto last_leaf = static_cast<uint32_t>(__get_cpuid_max(0x80000000, nullptr));
+  if (last_leaf < kFirstLeaf + kLeaves - 1) return "x86-64";
   for (uint32_t leaf = 0; leaf < kLeaves; ++leaf) {
     uint32_t* registers = words.data() + 4 * leaf;
     __get_cpuid(kFirstLeaf + leaf, registers, registers + 1, registers + 2, registers + 3);
