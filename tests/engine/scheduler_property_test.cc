@@ -5,13 +5,13 @@
 
 #include <gtest/gtest.h>
 
+#include "lyre/engine/playback_clock.h"
 #include "lyre/engine/scheduler.h"
 
 namespace lyre {
 namespace {
 
 using std::chrono::milliseconds;
-using TimePoint = Scheduler::TimePoint;
 
 /// A machine with pages and slots that does what the plans say and checks each of them.
 class Machine {
@@ -28,6 +28,7 @@ class Machine {
     task.kv_tokens = draw(1, 200);
     task.rank = draw(0, 5) == 0 ? Scheduler::Rank::kLookahead : Scheduler::Rank::kSpeech;
     task.arrived = now_;
+    task.clock = PlaybackClock(now_);
     tasks_[id] = task;
     scheduler_.add({id, task.prompt_left, task.kv_tokens, now_, now_, task.rank});
   }
@@ -53,7 +54,7 @@ class Machine {
     for (auto& [id, task] : tasks_) {
       if (task.rank != Scheduler::Rank::kLookahead) continue;
       task.rank = Scheduler::Rank::kSpeech;
-      scheduler_.promote(id, task.arrived);
+      scheduler_.promote(id, task.clock.dry_at());
     }
   }
 
@@ -77,6 +78,7 @@ class Machine {
     int64_t kv_tokens = 0;
     Scheduler::Rank rank = Scheduler::Rank::kSpeech;
     TimePoint arrived;
+    PlaybackClock clock;
     bool admitted = false, paused = false;
   };
 
@@ -140,7 +142,8 @@ class Machine {
             std::chrono::duration_cast<milliseconds>(now_ - task.arrived).count());
         finish(slice.task);
       } else if (task.decodes_left % 7 == 0) {
-        scheduler_.on_audio(slice.task, milliseconds(85), now_);
+        task.clock.on_audio(milliseconds(85), now_);
+        scheduler_.on_audio(slice.task, task.clock.dry_at());
       }
     }
   }
@@ -205,7 +208,7 @@ TEST(SchedulerProperty, NobodyStarvesUnderASteadyStreamOfNewcomers) {
     return last_id;
   };
   const TaskId old = arrive(200);
-  scheduler.on_audio(old, milliseconds(500), now);
+  scheduler.on_audio(old, now + milliseconds(500));
   for (int step = 0; decodes_left.contains(old); ++step) {
     ASSERT_LT(step, 2000) << "the old listener starves";
     now += milliseconds(10);

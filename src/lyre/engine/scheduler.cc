@@ -44,12 +44,7 @@ void Scheduler::on_prompt(TaskId id, int tokens) {
   entry.prompt_left -= tokens;
 }
 
-void Scheduler::on_audio(TaskId id, Duration length, TimePoint now) {
-  Entry& entry = at(id);
-  // A listener who had run dry goes on hearing from now.
-  entry.task.dry_at = std::max(entry.task.dry_at, now) + length;
-  entry.heard = true;
-}
+void Scheduler::on_audio(TaskId id, TimePoint dry_at) { at(id).task.dry_at = dry_at; }
 
 void Scheduler::set_paused(TaskId id, bool paused) { at(id).paused = paused; }
 
@@ -64,12 +59,6 @@ void Scheduler::remove(TaskId id) noexcept {
   if (entry == nullptr) return;
   if (!entry->admitted) --waiting_;
   entries_.erase(entries_.begin() + (entry - entries_.data()));
-}
-
-Scheduler::TimePoint Scheduler::dry_at(TaskId id) const {
-  const Entry* entry = find(id);
-  LYRE_CHECK(entry != nullptr);
-  return entry->task.dry_at;
 }
 
 void Scheduler::plan_admissions(const Capacity& capacity, StepPlan& plan) const {
@@ -109,7 +98,8 @@ void Scheduler::plan(const Capacity& capacity, TimePoint now, StepPlan& plan) co
     order_.push_back(&entry);
     if (entry.prompt_left > 0) continue;
     ++decodes_left;
-    tight = tight || (entry.heard && entry.task.dry_at - now < policy_.tight_lead);
+    const bool hears = entry.task.dry_at != entry.task.arrived;
+    tight = tight || (hears && entry.task.dry_at - now < policy_.tight_lead);
   }
   std::sort(order_.begin(), order_.end(), [](const Entry* a, const Entry* b) {
     return std::tie(a->task.rank, a->task.dry_at, a->task.id) <

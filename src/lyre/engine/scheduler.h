@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "lyre/base/clock.h"
+
 namespace lyre {
 
 /// One segment of one request, spoken by one sequence of the language model. Ids are chosen by the
@@ -33,10 +35,9 @@ struct StepPlan {
 /// arguments. Not thread-safe.
 ///
 /// The policy. Speech, unlike chat, is consumed at a fixed rate, so what counts is the moment at
-/// which a listener runs dry: the end of the audio that he has been sent, played from the moment
-/// at which its first part was sent. The earliest such moment is served first (earliest deadline
-/// first). Who has heard nothing yet runs dry at his arrival. Deadlines stand still while a task
-/// waits and new ones begin later, so everybody is served in the end.
+/// which a listener runs dry (engine/playback_clock.h). The earliest such moment is served first
+/// (earliest deadline first). Who has heard nothing yet runs dry at his arrival. Deadlines stand
+/// still while a task waits and new ones begin later, so everybody is served in the end.
 ///
 /// Admission is in order of arrival, by sequence slots and KV pages, and nobody overtakes: a
 /// request that needs many pages is not starved by small ones.
@@ -45,12 +46,9 @@ struct StepPlan {
 /// dry the chunks are small, so that a newcomer does not stall him.
 class Scheduler {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
-  using Duration = std::chrono::steady_clock::duration;
-
   struct Policy {
-    Duration tight_lead = std::chrono::milliseconds(300);  // less is "about to run dry"
-    int tight_prompt_tokens = 64;                          // a step, while somebody is
+    Clock::duration tight_lead = std::chrono::milliseconds(300);  // less is "about to run dry"
+    int tight_prompt_tokens = 64;                                 // a step, while somebody is
   };
 
   enum class Rank : uint8_t {
@@ -63,7 +61,7 @@ class Scheduler {
     int prompt_tokens = 0;
     int64_t kv_tokens = 0;  // that its sequence will reserve
     TimePoint arrived{};    // of the request
-    TimePoint dry_at{};     // when its listener runs dry; `arrived` if he has heard nothing
+    TimePoint dry_at{};     // when its listener runs dry; `arrived` while he has heard nothing
     Rank rank = Rank::kSpeech;
   };
 
@@ -76,15 +74,14 @@ class Scheduler {
   void on_admitted(TaskId id);
   /// So many prompt ids were taken in.
   void on_prompt(TaskId id, int tokens);
-  /// Audio of this length was sent at `now`.
-  void on_audio(TaskId id, Duration length, TimePoint now);
+  /// Audio was sent: its listener runs dry later now.
+  void on_audio(TaskId id, TimePoint dry_at);
   /// A paused task is left out of the steps: its listener has no room for what would come.
   void set_paused(TaskId id, bool paused);
   /// A lookahead whose turn has come: it takes over the listener.
   void promote(TaskId id, TimePoint dry_at);
   void remove(TaskId id) noexcept;  // of an unknown id: nothing
 
-  TimePoint dry_at(TaskId id) const;
   int waiting() const noexcept { return waiting_; }  // not admitted
 
   /// Overwrites `plan`. Allocates nothing once its vectors have grown to the batch.
@@ -96,7 +93,6 @@ class Scheduler {
     int prompt_left = 0;
     bool admitted = false;
     bool paused = false;
-    bool heard = false;  // audio was sent for it
   };
   const Entry* find(TaskId id) const noexcept;
   Entry& at(TaskId id);

@@ -1,0 +1,156 @@
+#include "lyre/engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lyre/engine/engine_parts.h"
+#include "lyre/engine/prepare_request.h"
+#include "lyre/engine/speech_loop.h"
+
+namespace lyre {
+namespace {
+
+Status check_config(const EngineConfig& config) {
+  struct Limit {
+    const char* field;
+    int value, least;
+  };
+  for (const Limit& limit : {Limit{"max_batch", config.max_batch, 1},
+                             {"max_sequence_tokens", config.max_sequence_tokens, 64},
+                             {"max_queue", config.max_queue, 0},
+                             {"max_text_bytes", config.max_text_bytes, 1},
+                             {"segment_characters", config.segment_characters, 16},
+                             {"first_chunk_frames", config.first_chunk_frames, 1}}) {
+    if (limit.value >= limit.least) continue;
+    return Error{ErrorCode::kInvalidArgument, std::string(limit.field) + ": expected at least " +
+                                                  std::to_string(limit.least) + ", found " +
+                                                  std::to_string(limit.value)};
+  }
+  if (!(config.buffer_seconds >= 0 && config.buffer_seconds <= 3600)) {
+    return Error{ErrorCode::kInvalidArgument, "buffer_seconds: expected 0 to 3600, found " +
+                                                  std::to_string(config.buffer_seconds)};
+  }
+  return ok_status();
+}
+
+Status check_parts(const EngineConfig& config, const EngineParts& parts) {
+  const LanguageModelInfo& model = parts.language_model->info();
+  const CodecInfo& codec = parts.codec->info();
+  const CodeLayout& layout = parts.prompts.layout;
+  if (layout.codebook_size != codec.codebook_size) {
+    return Error{ErrorCode::kDataCorrupt,
+                 "codec: expected a codebook of " + std::to_string(layout.codebook_size) +
+                     ", as the prompts have it, found " + std::to_string(codec.codebook_size)};
+  }
+  if (layout.first_code < 0 || layout.end() > model.vocabulary) {
+    return Error{ErrorCode::kDataCorrupt,
+                 "language model and codec do not belong together: the codes end at id " +
+                     std::to_string(layout.end()) + ", the vocabulary at " +
+                     std::to_string(model.vocabulary)};
+  }
+  for (const TokenId id : layout.stop_ids) {
+    if (id >= 0 && id < model.vocabulary) continue;
+    return Error{ErrorCode::kDataCorrupt, "stop id " + std::to_string(id) +
+                                              " lies outside the vocabulary of " +
+                                              std::to_string(model.vocabulary) + " rows"};
+  }
+  // A whole sequence must fit into the pool, or the request that needs it would wait for ever.
+  const int64_t needed = parts.language_model->kv_tokens_for(config.max_sequence_tokens);
+  const int64_t there = parts.language_model->free_kv_tokens();
+  if (needed > there) {
+    return Error{ErrorCode::kResourceExhausted,
+                 "max_sequence_tokens: expected at most the KV pool of " + std::to_string(there) +
+                     " tokens, found " + std::to_string(config.max_sequence_tokens)};
+  }
+  return ok_status();
+}
+
+EngineInfo describe(const EngineConfig& config, const EngineParts& parts) {
+  const LanguageModelInfo& model = parts.language_model->info();
+  const CodecInfo& codec = parts.codec->info();
+  EngineInfo info;
+  info.model_name = parts.model_name;
+  info.family = parts.prompts.family;
+  info.voices = parts.prompts.voices;
+  info.default_voice = parts.prompts.default_voice;
+  info.sample_rate_hz = codec.sample_rate_hz;
+  info.samples_per_frame = codec.samples_per_frame;
+  info.language_model_backend = model.backend;
+  info.codec_backend = codec.backend;
+  info.weights = model.weights;
+  info.weight_bytes = model.weight_bytes + codec.weight_bytes;
+  info.kv_bytes = model.kv_bytes;
+  info.max_batch = config.max_batch;
+  info.max_text_bytes = config.max_text_bytes;
+  return info;
+}
+
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(EngineConfig config, EngineParts parts)
+      : config_(std::move(config)),
+        parts_(std::move(parts)),
+        info_(describe(config_, parts_)),
+        limits_{.max_sequence_tokens = config_.max_sequence_tokens,
+                .vocabulary = parts_.language_model->info().vocabulary,
+                .tokens_per_second = static_cast<double>(CodeLayout::kSlots) *
+                                     info_.sample_rate_hz / info_.samples_per_frame},
+        loop_({*parts_.language_model, *parts_.codec, parts_.prompts.layout},
+              {.max_batch = config_.max_batch,
+               .most_requests = config_.max_batch + config_.max_queue,
+               .first_chunk_frames = config_.first_chunk_frames,
+               .lookahead = parts_.lookahead}),
+        // Twice what a step brings: the reader takes one half while the other is made.
+        channel_samples_(
+            std::max(static_cast<size_t>(config_.buffer_seconds * info_.sample_rate_hz),
+                     2 * loop_.step_samples())) {}
+
+  Result<Speech> submit(const SynthesisRequest& request) {
+    const TimePoint submitted = Clock::now();
+    // Asked before the work of tokenising, so that a full engine refuses cheaply.
+    LYRE_RETURN_IF_ERROR(loop_.admissible());
+    LYRE_ASSIGN_OR_RETURN(PreparedRequest prepared,
+                          prepare_request(request, config_, parts_.prompts, limits_));
+    auto [sink, source] =
+        make_pcm_channel(channel_samples_, [wake = loop_.wake()] { wake->notify(); });
+    Speech speech;
+    speech.pcm = std::move(source);
+    speech.seed = prepared.sampling.seed;
+    speech.voice = prepared.voice;
+    speech.prompt_tokens = static_cast<int64_t>(prepared.prompt_ids.size());
+    speech.segments = static_cast<int64_t>(prepared.segments.size());
+    LYRE_RETURN_IF_ERROR(loop_.post(std::make_unique<SpeechTask>(
+        std::move(prepared), std::move(sink), submitted, loop_.fade_samples())));
+    return speech;
+  }
+
+  const EngineInfo& info() const noexcept { return info_; }
+  SpeechLoop& loop() noexcept { return loop_; }
+
+ private:
+  const EngineConfig config_;
+  const EngineParts parts_;
+  const EngineInfo info_;
+  const SpeechLimits limits_;
+  SpeechLoop loop_;  // after the parts that it uses: it ends first
+  const size_t channel_samples_;
+};
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Result<std::unique_ptr<Engine>> Engine::assemble(const EngineConfig& config, EngineParts parts) {
+  LYRE_RETURN_IF_ERROR(check_config(config));
+  LYRE_RETURN_IF_ERROR(check_parts(config, parts));
+  return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(config, std::move(parts))));
+}
+
+Result<Speech> Engine::submit(SynthesisRequest request) { return impl_->submit(request); }
+const EngineInfo& Engine::info() const noexcept { return impl_->info(); }
+EngineStats Engine::stats() const noexcept { return impl_->loop().stats(); }
+Status Engine::health() const { return impl_->loop().health(); }
+bool Engine::drain(std::chrono::milliseconds most_wait) { return impl_->loop().drain(most_wait); }
+
+}  // namespace lyre

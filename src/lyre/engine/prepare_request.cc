@@ -1,0 +1,143 @@
+#include "lyre/engine/prepare_request.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "lyre/base/check.h"
+#include "lyre/base/quote.h"
+#include "lyre/base/utf8.h"
+#include "lyre/lm/sampler.h"
+#include "lyre/text/sentence_splitter.h"
+
+namespace lyre {
+namespace {
+
+Error invalid(std::string message) {
+  return Error{ErrorCode::kInvalidArgument, std::move(message)};
+}
+
+Status check_utf8(const char* field, std::string_view text) {
+  if (const auto offset = find_invalid_utf8(text)) {
+    return invalid(std::string(field) + ": expected UTF-8, found none at byte " +
+                   std::to_string(*offset));
+  }
+  return ok_status();
+}
+
+Status check_size(const char* field, std::string_view text, int most_bytes) {
+  if (text.size() <= static_cast<size_t>(most_bytes)) return ok_status();
+  return invalid(std::string(field) + ": expected at most " + std::to_string(most_bytes) +
+                 " bytes, found " + std::to_string(text.size()));
+}
+
+Result<std::string> choose_voice(const std::string& wanted, const SpeechPrompts& prompts) {
+  const std::string& voice = wanted.empty() ? prompts.default_voice : wanted;
+  LYRE_RETURN_IF_ERROR(check_utf8("voice", voice));
+  if (prompts.voices.empty()) return voice;
+  std::string names;
+  for (const VoiceInfo& known : prompts.voices) {
+    if (known.name == voice) return voice;
+    names += (names.empty() ? "" : ", ") + known.name;
+  }
+  return invalid("voice: expected one of " + names + ", found " + quote(voice));
+}
+
+/// 53 bits: every JSON reader gives such a number back unchanged.
+uint64_t random_seed() {
+  uint64_t bits = 0;
+  LYRE_CHECK(::getentropy(&bits, sizeof bits) == 0);
+  return bits >> 11;
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n\v\f";
+  const size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+/// The words of a prompt are what models were trained on: a sentence without the blanks around it.
+Result<std::vector<std::string_view>> spoken_segments(std::string_view text, int characters) {
+  LYRE_ASSIGN_OR_RETURN(std::vector<std::string_view> segments, split_sentences(text, characters));
+  std::erase_if(segments, [](std::string_view segment) { return is_blank(segment); });
+  if (segments.empty()) {
+    return invalid("text: expected something to speak, found " +
+                   std::string(text.empty() ? "an empty text" : "blanks only"));
+  }
+  for (std::string_view& segment : segments) segment = trim(segment);
+  return segments;
+}
+
+Status append_segment(std::string_view text, const SynthesisRequest& request,
+                      const SpeechPrompts& prompts, const SpeechLimits& limits,
+                      PreparedRequest& prepared) {
+  SegmentPlan plan;
+  plan.first_id = prepared.prompt_ids.size();
+  LYRE_RETURN_IF_ERROR(
+      prompts.build(prepared.voice, text, request.description, prepared.prompt_ids));
+  plan.prompt_tokens = static_cast<int>(prepared.prompt_ids.size() - plan.first_id);
+  // Half a sequence for a prompt is far more than the longest segment needs, and leaves speech.
+  const int most_prompt_tokens = limits.max_sequence_tokens / 2;
+  if (plan.prompt_tokens > most_prompt_tokens) {
+    return invalid("text: expected a prompt of at most " + std::to_string(most_prompt_tokens) +
+                   " tokens for each sentence, found " + std::to_string(plan.prompt_tokens) +
+                   " for " + quote(text, 40));
+  }
+  for (size_t i = plan.first_id; i < prepared.prompt_ids.size(); ++i) {
+    const TokenId id = prepared.prompt_ids[i];
+    if (id < 0 || id >= limits.vocabulary) {
+      return Error{ErrorCode::kDataCorrupt, "the tokenizer gives id " + std::to_string(id) +
+                                                ", but the model has only " +
+                                                std::to_string(limits.vocabulary) + " rows"};
+    }
+  }
+  plan.most_speech_tokens =
+      std::min(limits.max_sequence_tokens - plan.prompt_tokens,
+               most_plausible_tokens(utf8_code_points(text), limits.tokens_per_second));
+  prepared.segments.push_back(plan);
+  return ok_status();
+}
+
+}  // namespace
+
+int most_plausible_tokens(int64_t characters, double tokens_per_second) noexcept {
+  constexpr double kSecondsPerCharacter = 0.5, kSeconds = 8.0;
+  const double seconds = kSeconds + kSecondsPerCharacter * static_cast<double>(characters);
+  const double tokens = std::ceil(seconds * tokens_per_second);
+  return static_cast<int>(std::min<double>(tokens, std::numeric_limits<int>::max()));
+}
+
+Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const EngineConfig& config,
+                                        const SpeechPrompts& prompts, const SpeechLimits& limits) {
+  LYRE_RETURN_IF_ERROR(check_size("text", request.text, config.max_text_bytes));
+  LYRE_RETURN_IF_ERROR(check_utf8("text", request.text));
+  LYRE_RETURN_IF_ERROR(check_size("description", request.description, config.max_text_bytes));
+  LYRE_RETURN_IF_ERROR(check_utf8("description", request.description));
+
+  PreparedRequest prepared;
+  LYRE_ASSIGN_OR_RETURN(prepared.voice, choose_voice(request.voice, prompts));
+  prepared.sampling = prompts.sampling;
+  request.sampling.apply_to(prepared.sampling);
+  LYRE_RETURN_IF_ERROR(validate(prepared.sampling));
+  if (!request.sampling.seed && !prompts.seeded) prepared.sampling.seed = random_seed();
+  prepared.fast_start = request.fast_start.value_or(config.fast_start);
+  prepared.max_tokens = request.max_tokens;
+  if (request.max_tokens && *request.max_tokens < CodeLayout::kSlots) {
+    return invalid("max_tokens: expected at least " + std::to_string(CodeLayout::kSlots) +
+                   ", the tokens of one frame of sound, found " +
+                   std::to_string(*request.max_tokens));
+  }
+
+  LYRE_ASSIGN_OR_RETURN(const std::vector<std::string_view> segments,
+                        spoken_segments(request.text, config.segment_characters));
+  prepared.segments.reserve(segments.size());
+  for (const std::string_view segment : segments) {
+    LYRE_RETURN_IF_ERROR(append_segment(segment, request, prompts, limits, prepared));
+  }
+  return prepared;
+}
+
+}  // namespace lyre

@@ -1,0 +1,248 @@
+#include "lyre/engine/speech_loop.h"
+
+#include <algorithm>
+
+#include "lyre/base/check.h"
+#include "lyre/base/log.h"
+
+namespace lyre {
+namespace {
+
+// Long enough for no click to be heard, short enough to leave every sound its shape.
+constexpr int kFadeMs = 4;
+
+}  // namespace
+
+SpeechLoop::SpeechLoop(const Models& models, const Options& options)
+    : language_model_(models.language_model),
+      codec_(models.codec),
+      layout_(models.layout),
+      options_(options),
+      fade_samples_(static_cast<size_t>(codec_.info().sample_rate_hz * kFadeMs / 1000)),
+      step_samples_(
+          static_cast<size_t>(codec_.info().samples_per_frame + codec_.info().final_delay_samples) +
+          fade_samples_),
+      // Every request has at most two segments in work.
+      scheduler_(Scheduler::Policy{}, 2 * options.most_requests) {
+  const auto requests = static_cast<size_t>(options.most_requests);
+  const auto batch = static_cast<size_t>(options.max_batch);
+  tasks_.reserve(requests);
+  posted_.reserve(requests);
+  arrivals_.reserve(requests);
+  by_id_.reserve(2 * requests);
+  affected_.reserve(requests);
+  plan_.admissions.reserve(2 * requests);
+  plan_.slices.reserve(batch);
+  planned_.reserve(batch);
+  slices_.reserve(batch);
+  results_.reserve(batch);
+  speaking_.reserve(requests);
+  work_.reserve(requests);
+  pcm_.reserve(requests);
+  samples_.reserve(2 * step_samples_);
+  counters_.total_kv_tokens = language_model_.free_kv_tokens();
+  publish_counters();
+  thread_ = std::jthread([this] { run(); });
+}
+
+SpeechLoop::~SpeechLoop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_->notify();
+  thread_.join();
+}
+
+Status SpeechLoop::admissible_locked() const {
+  if (lost_) return *lost_;
+  if (draining_ || stopping_) {
+    return Error{ErrorCode::kUnavailable, "the engine is shutting down"};
+  }
+  if (in_flight_ >= options_.most_requests) {
+    return Error{ErrorCode::kResourceExhausted,
+                 "the queue is full: " + std::to_string(in_flight_) +
+                     " requests run or wait, as many as are allowed; try again later"};
+  }
+  return ok_status();
+}
+
+Status SpeechLoop::admissible() const {
+  const std::lock_guard lock(mutex_);
+  return admissible_locked();
+}
+
+Status SpeechLoop::post(std::unique_ptr<SpeechTask> task) {
+  {
+    const std::lock_guard lock(mutex_);
+    LYRE_RETURN_IF_ERROR(admissible_locked());
+    ++in_flight_;
+    ++counters_.submitted;
+    posted_.push_back(std::move(task));
+  }
+  wake_->notify();
+  return ok_status();
+}
+
+bool SpeechLoop::drain(std::chrono::milliseconds most_wait) {
+  std::unique_lock lock(mutex_);
+  draining_ = true;
+  return all_ended_.wait_for(lock, most_wait, [&] { return in_flight_ == 0; });
+}
+
+Status SpeechLoop::health() const {
+  const std::lock_guard lock(mutex_);
+  if (lost_) return *lost_;
+  return ok_status();
+}
+
+EngineStats SpeechLoop::stats() const noexcept {
+  EngineStats stats;
+  stats.requests_submitted = counters_.submitted;
+  stats.requests_finished = counters_.finished;
+  stats.requests_failed = counters_.failed;
+  stats.requests_cancelled = counters_.cancelled;
+  stats.requests_cut = counters_.cut;
+  stats.steps = counters_.steps;
+  stats.tokens = counters_.tokens;
+  stats.frames = counters_.frames;
+  stats.dropped_frames = counters_.dropped_frames;
+  stats.running = counters_.running;
+  stats.queued = counters_.queued;
+  stats.free_kv_tokens = counters_.free_kv_tokens;
+  stats.total_kv_tokens = counters_.total_kv_tokens;
+  stats.free_sequences = counters_.free_sequences;
+  return stats;
+}
+
+void SpeechLoop::publish_counters() noexcept {
+  int running = 0, queued = 0;
+  for (const auto& task : tasks_) {
+    if (task->done) continue;
+    ++(task->admitted == TimePoint{} ? queued : running);
+  }
+  counters_.running = running;
+  counters_.queued = queued;
+  counters_.free_sequences = language_model_.free_sequences();
+  counters_.free_kv_tokens = language_model_.free_kv_tokens();
+}
+
+void SpeechLoop::run() {
+  for (;;) {
+    wake_->clear();
+    if (!take_posted()) break;
+    drop_cancelled();
+    const bool worked = round(Clock::now());
+    std::erase_if(tasks_, [](const auto& task) { return task->done; });
+    publish_counters();
+    if (!worked) wake_->wait();
+  }
+  end_everything();
+}
+
+bool SpeechLoop::take_posted() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    arrivals_.swap(posted_);
+  }
+  for (auto& task : arrivals_) {
+    task->tokens_left = task->request.max_tokens.value_or(0);
+    for (const SegmentPlan& segment : task->request.segments) {
+      task->summary.prompt_tokens += segment.prompt_tokens;
+    }
+    begin_segment(*task, task->current, 0, Scheduler::Rank::kSpeech);
+    tasks_.push_back(std::move(task));
+  }
+  arrivals_.clear();
+  return true;
+}
+
+void SpeechLoop::drop_cancelled() {
+  for (const auto& task : tasks_) {
+    if (task->sink.closed()) fail(*task, Error{ErrorCode::kCancelled, "the reader went away"});
+  }
+  std::erase_if(tasks_, [](const auto& task) { return task->done; });
+}
+
+bool SpeechLoop::round(TimePoint now) {
+  for (const auto& task : tasks_) {
+    look_ahead(*task, now);
+    update_pauses(*task);
+  }
+  const Capacity capacity = {
+      .max_batch = options_.max_batch,
+      .max_batch_tokens = language_model_.info().max_batch_tokens,
+      .free_sequences = language_model_.free_sequences(),
+      .free_kv_tokens = language_model_.free_kv_tokens(),
+  };
+  scheduler_.plan(capacity, now, plan_);
+  admit(now);
+  const bool stepped = step_language_model();
+  const bool pushed = push_frames();
+  return stepped || pushed || !plan_.admissions.empty();
+}
+
+void SpeechLoop::end_everything() {
+  {
+    const std::lock_guard lock(mutex_);
+    arrivals_.swap(posted_);
+  }
+  for (auto& task : arrivals_) tasks_.push_back(std::move(task));
+  for (const auto& task : tasks_) {
+    fail(*task, Error{ErrorCode::kUnavailable, "the engine is shutting down"});
+  }
+  tasks_.clear();
+}
+
+void SpeechLoop::finish(SpeechTask& task) {
+  task.summary.total_ms = milliseconds_since(task.submitted);
+  if (task.summary.frames == 0) {
+    log_warning("the model ended the speech before its first frame",
+                {{"voice", task.request.voice}, {"seed", task.request.sampling.seed}});
+  }
+  if (task.summary.reason == FinishReason::kLength) ++counters_.cut;
+  ++counters_.finished;
+  release(task);
+  task.sink.finish(task.summary);
+}
+
+void SpeechLoop::fail(SpeechTask& task, const Error& error) {
+  if (task.done) return;
+  ++(error.code == ErrorCode::kCancelled ? counters_.cancelled : counters_.failed);
+  release(task);
+  task.sink.finish(error);
+}
+
+void SpeechLoop::fail_affected(const Error& error) {
+  log_error("speech failed", {{"code", error_code_name(error.code)},
+                              {"error", error.message},
+                              {"requests", affected_.size()}});
+  if (error.code == ErrorCode::kDeviceLost) {
+    // Nothing on the device can be trusted any more: everybody fails, and nobody comes in.
+    {
+      const std::lock_guard lock(mutex_);
+      lost_ = error;
+    }
+    affected_.clear();
+    for (const auto& task : tasks_) affected_.push_back(task.get());
+  }
+  for (SpeechTask* task : affected_) fail(*task, error);
+}
+
+void SpeechLoop::release(SpeechTask& task) noexcept {
+  LYRE_CHECK(!task.done);
+  task.done = true;
+  for (auto* run : {&task.current, &task.next}) {
+    if (!run->has_value()) continue;
+    forget_run(**run);
+    run->reset();
+  }
+  close_stream(task);
+  publish_counters();
+  const std::lock_guard lock(mutex_);
+  --in_flight_;
+  if (in_flight_ == 0) all_ended_.notify_all();
+}
+
+}  // namespace lyre
