@@ -22,7 +22,8 @@ namespace lyre {
 struct SpeechPrompts {
   std::string family;
   CodeLayout layout;
-  SamplingParams sampling;  // defaults of the family, the model's voice file, the configuration
+  SamplingParams sampling;        // defaults: family, model's voice file, configuration
+  bool seeded = false;            // the defaults name a seed: requests without one use it
   std::vector<VoiceInfo> voices;  // empty: any name is good
   std::string default_voice;
   /// Appends the ids of one prompt. Any thread.
