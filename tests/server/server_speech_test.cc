@@ -313,29 +313,30 @@ TEST_F(ServerSpeech, AReaderThatStandsStillIsCutOff) {
 
 TEST_F(ServerSpeech, AHundredAtOnce) {
   open();
-  constexpr int kClients = 100;
+  constexpr size_t kClients = 100;
   std::vector<std::unique_ptr<TestClient>> clients;
-  for (int i = 0; i < kClients; ++i) {
+  for (size_t i = 0; i < kClients; ++i) {
     clients.push_back(std::make_unique<TestClient>(port()));
     ASSERT_TRUE(clients.back()->send(
         post(kStream, R"({"input": "hi", "seed": )" + std::to_string(i) + "}")));
   }
   std::vector<FakeSpeech::Call*> calls(kClients);
-  for (int i = 0; i < kClients; ++i) {
+  for (size_t i = 0; i < kClients; ++i) {
     FakeSpeech::Call* next = speech.next();
     ASSERT_NE(next, nullptr);
     calls[next->request.sampling.seed.value()] = next;
   }
   constexpr int kPieces = 20, kPiece = 500;
   for (int piece = 0; piece < kPieces; ++piece) {
-    for (int i = 0; i < kClients; ++i) {
-      ASSERT_TRUE(push_all(calls[i]->sink, counting_samples(i + piece * kPiece, kPiece)));
+    for (size_t i = 0; i < kClients; ++i) {
+      ASSERT_TRUE(
+          push_all(calls[i]->sink, counting_samples(static_cast<int>(i) + piece * kPiece, kPiece)));
     }
   }
-  for (int i = 0; i < kClients; ++i) calls[i]->sink.finish(summary());
-  for (int i = 0; i < kClients; ++i) {
+  for (size_t i = 0; i < kClients; ++i) calls[i]->sink.finish(summary());
+  for (size_t i = 0; i < kClients; ++i) {
     const WireResponse response = clients[i]->read_response();
-    EXPECT_EQ(response.body, counting_pcm(i, kPieces * kPiece)) << i;
+    EXPECT_EQ(response.body, counting_pcm(static_cast<int>(i), kPieces * kPiece)) << i;
     EXPECT_TRUE(response.complete) << i;
     EXPECT_EQ(response.headers.at("x-lyre-seed"), std::to_string(i));
   }
