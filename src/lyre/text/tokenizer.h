@@ -10,6 +10,7 @@
 
 #include "lyre/base/result.h"
 #include "lyre/base/token.h"
+#include "lyre/text/added_tokens.h"
 
 namespace lyre {
 
@@ -22,13 +23,15 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  /// Appends the ids of the text; special tokens in it are ordinary text (what users type never
-  /// controls the model). kInvalidArgument for invalid UTF-8, with the byte offset.
+  /// Appends the ids of the text; added tokens in it, special or not, are ordinary text (what users
+  /// type never controls the model). kInvalidArgument for invalid UTF-8, with the byte offset.
   Status encode(std::string_view utf8, std::vector<TokenId>& out) const;
   /// The same, but added tokens are recognised by their names. For templates that we wrote
   /// ourselves.
   Status encode_with_specials(std::string_view utf8, std::vector<TokenId>& out) const;
-  /// UTF-8, with U+FFFD for bytes that are none.
+  /// Where encode_with_specials finds added tokens.
+  Result<std::vector<AddedTokenMatch>> find_added_tokens(std::string_view utf8) const;
+  /// UTF-8, with U+FFFD for bytes that are none; ids without a token are left out.
   std::string decode(std::span<const TokenId> tokens) const;
 
   /// Id of an added token or vocabulary entry by its exact content ("<custom_token_2>").
