@@ -67,7 +67,10 @@ class FakeLanguageModel final : public LanguageModel {
 
   const LanguageModelInfo& info() const noexcept override { return info_; }
   int free_sequences() const noexcept override { return free_sequences_; }
-  int64_t free_kv_tokens() const noexcept override { return free_kv_tokens_; }
+  int64_t free_kv_tokens() const noexcept override {
+    ++asked_for_room_;
+    return free_kv_tokens_;
+  }
   int64_t kv_tokens_for(int max_tokens) const noexcept override {
     return int64_t{(max_tokens + limits_.page_tokens - 1) / limits_.page_tokens} *
            limits_.page_tokens;
@@ -115,6 +118,7 @@ class FakeLanguageModel final : public LanguageModel {
 
   int steps() const { return steps_; }
   int opened() const { return opened_; }
+  int64_t asked_for_room() const { return asked_for_room_; }
   int largest_batch() const { return largest_batch_; }
 
  private:
@@ -153,6 +157,7 @@ class FakeLanguageModel final : public LanguageModel {
   std::map<SequenceId, Sequence> sequences_;
   std::atomic<int64_t> free_kv_tokens_;
   std::atomic<int> free_sequences_;
+  mutable std::atomic<int64_t> asked_for_room_{0};
   std::atomic<int> steps_{0}, opened_{0}, largest_batch_{0};
 };
 

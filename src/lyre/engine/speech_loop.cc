@@ -160,7 +160,7 @@ bool SpeechLoop::take_posted() {
 
 void SpeechLoop::drop_cancelled() {
   for (const auto& task : tasks_) {
-    if (task->sink.closed()) fail(*task, Error{ErrorCode::kCancelled, "the reader went away"});
+    if (task->sink.closed()) cancel(*task);
   }
   std::erase_if(tasks_, [](const auto& task) { return task->done; });
 }
@@ -196,6 +196,7 @@ void SpeechLoop::end_everything() {
 }
 
 void SpeechLoop::finish(SpeechTask& task) {
+  if (task.sink.closed()) return cancel(task);
   task.summary.total_ms = milliseconds_since(task.submitted);
   if (task.summary.frames == 0) {
     log_warning("the model ended the speech before its first frame",
@@ -209,9 +210,15 @@ void SpeechLoop::finish(SpeechTask& task) {
 
 void SpeechLoop::fail(SpeechTask& task, const Error& error) {
   if (task.done) return;
-  ++(error.code == ErrorCode::kCancelled ? counters_.cancelled : counters_.failed);
+  ++counters_.failed;
   release(task);
   task.sink.finish(error);
+}
+
+void SpeechLoop::cancel(SpeechTask& task) {
+  ++counters_.cancelled;
+  release(task);
+  task.sink.finish(Error{ErrorCode::kCancelled, "the reader went away"});
 }
 
 void SpeechLoop::fail_affected(const Error& error) {

@@ -115,6 +115,7 @@ class SpeechLoop {
   // Ends of a request: speech_loop.cc. Everything is given back before the reader hears of it.
   void finish(SpeechTask& task);
   void fail(SpeechTask& task, const Error& error);
+  void cancel(SpeechTask& task);
   void fail_affected(const Error& error);
   void release(SpeechTask& task) noexcept;
 
