@@ -303,7 +303,7 @@ def main():
     voice_json = Path(o.voice, "lm/voice.json")
     voice = json.loads(voice_json.read_text(encoding="utf-8")) if voice_json.exists() else {"family": "orpheus", "voices": ["tara", "leo"]}
     config = json.loads(Path(o.voice, "codec/config.json").read_text())
-    names, golden = voice["voices"], {}
+    names, golden = [v if isinstance(v, str) else v["name"] for v in voice["voices"]], {}
     prompts = [(names[i % 2 % len(names)], text) for i, text in enumerate(TEXTS)]
     with torch.no_grad():
         lm = LanguageModelDump(f"{o.voice}/lm", voice, config["codebook_size"], golden)
