@@ -145,7 +145,7 @@ Result<SnacConfig> parse_snac_config(std::string_view json_text, std::string_vie
   SnacConfig c;
   c.sampling_rate_hz = read.integer("sampling_rate", 1, 1000000);
   c.encoder_dim = read.integer("encoder_dim", 1, kMostChannels);
-  c.encoder_rates = read.integers("encoder_rates", 1, kMostStride);
+  c.encoder_rates = read.integers("encoder_rates", 2, kMostStride);
   c.decoder_dim = read.integer("decoder_dim", 1, kMostChannels);
   c.decoder_rates = read.integers("decoder_rates", 1, kMostStride);
   c.codebook_size = read.integer("codebook_size", 1, kMostCodes);

@@ -20,6 +20,18 @@ SampleRange influence_of_latent(const SnacConfig& config) {
   return {r.first - kDepthwiseReach, r.last + kDepthwiseReach};
 }
 
+SampleRange support_of_latent(const SnacConfig& config) {
+  // From the latent back to the samples.
+  SampleRange r{-kDepthwiseReach, kDepthwiseReach};
+  for (auto stride = config.encoder_rates.rbegin(); stride != config.encoder_rates.rend();
+       ++stride) {
+    // Output t reads inputs t * stride - padding ... t * stride - padding + 2 * stride - 1.
+    r.first = r.first * *stride - downsample_padding(*stride) - kUnitsReach;
+    r.last = r.last * *stride - downsample_padding(*stride) + 2 * *stride - 1 + kUnitsReach;
+  }
+  return {r.first - kDepthwiseReach, r.last + kDepthwiseReach};
+}
+
 int64_t final_samples(const SnacConfig& config, int64_t latents) {
   // The same chain over numbers of columns; at the very start it is cut at zero layer by layer.
   int64_t columns = std::max<int64_t>(0, latents - kDepthwiseReach);

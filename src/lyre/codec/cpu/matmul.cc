@@ -19,8 +19,8 @@ using Vec = hn::Vec<Tag>;
 
 // Accumulators of a tile: rows x 2 vectors. AVX-512 has 32 registers: 24 accumulators, two weights
 // and the broadcast values. The others: 12 of 16.
-constexpr int kMostTileRows = HWY_MAX_BYTES >= 64 ? 12 : 6;
-constexpr int kLanes = HWY_MAX_BYTES >= 64 ? 16 : HWY_MAX_BYTES / 4;
+constexpr int kLanes = static_cast<int>(hn::MaxLanes(Tag()));
+constexpr int kMostTileRows = kLanes == 16 ? 12 : 6;
 
 // One tile: kRows time steps times kVectors vectors of output channels.
 template <int kRows, int kVectors>
@@ -41,7 +41,7 @@ HWY_INLINE void tile(const float* HWY_RESTRICT w, int64_t w_stride, int taps, in
   }
   const int64_t x_stride = a.x_stride;
   for (int tap = 0; tap < taps; ++tap) {
-    const float* HWY_RESTRICT in = x + tap * x_stride;
+    const float* HWY_RESTRICT in = x + tap * a.tap_stride;
     for (int k = 0; k < depth; ++k) {
       Vec weight[kVectors];
 #pragma GCC unroll 2

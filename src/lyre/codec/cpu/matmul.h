@@ -18,7 +18,7 @@ inline constexpr int kPanelWidth = 32;
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  /// weight(output, tap, input) for output < outputs. A negative output block is not packed.
+  /// weight(output, tap, input) and bias(output) for output < outputs; the padding is 0.
   PackedMatrix(int outputs, int taps, int depth,
                const std::function<float(int output, int tap, int input)>& weight,
                const std::function<float(int output)>& bias);
@@ -45,14 +45,14 @@ struct PanelRange {
 };
 
 /// y[t][n] = bias[n] + add[t][n] + sum over taps j and inputs k, in this order, of
-/// x[t + j][k] * w[j][k][n], for t < rows and the outputs n of the panels. Each output is one chain
-/// of multiply-adds whose order does not depend on rows or panels: however the work is cut, the
-/// result is bitwise the same.
-/// x: (rows + taps - 1, x_stride), y: (rows, y_stride), add: (rows, add_stride) or null; y may be
-/// add.
+/// x[t * x_stride + j * tap_stride + k] * w[j][k][n], for t < rows and the outputs n of the panels.
+/// Each output is one chain of multiply-adds whose order does not depend on rows or panels: however
+/// the work is cut, the result is bitwise the same.
+/// y: (rows, y_stride), add: (rows, add_stride) or null; y may be add.
 struct MatmulArgs {
   const float* x = nullptr;
-  int64_t x_stride = 0;
+  int64_t x_stride = 0;    // floats from one output row's inputs to the next's
+  int64_t tap_stride = 0;  // floats from one tap's inputs to the next's
   int64_t rows = 0;
   const float* add = nullptr;
   int64_t add_stride = 0;

@@ -313,6 +313,7 @@ void Pipeline::upsample(const BlockPlan& block, int block_index, std::span<const
                     MatmulArgs args;
                     args.x = here_.rows + (in.row + row) * here_.stride;
                     args.x_stride = here_.stride;
+                    args.tap_stride = here_.stride;
                     args.rows = rows;
                     args.y = upsampled_.data() + (in.product_row + row) * product_floats;
                     args.y_stride = product_floats;
