@@ -1,1 +1,3 @@
-int main() { return 0; }
+#include "lyre/command.h"
+
+int main(int argc, char** argv) { return lyre::command::run(argc, argv); }

@@ -1,0 +1,233 @@
+#include "lyre/settings.h"
+
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lyre/base/quote.h"
+
+namespace lyre::command {
+namespace {
+
+Error expected(std::string what, std::string_view found) {
+  return {ErrorCode::kInvalidArgument, "expected " + std::move(what) + ", found " + quote(found)};
+}
+
+template <class T>
+bool parse(const std::string& text, T& value) {
+  const char* const end = text.data() + text.size();
+  const auto [stopped, failure] = std::from_chars(text.data(), end, value);
+  return failure == std::errc() && stopped == end;
+}
+
+template <class T>
+Status read_integer(const std::string& text, T least, T most, T& out) {
+  T value{};
+  if (!parse(text, value) || value < least || value > most) {
+    return expected("an integer from " + std::to_string(least) + " to " + std::to_string(most),
+                    text);
+  }
+  out = value;
+  return ok_status();
+}
+
+template <class T>
+Status read_integer(const std::string& text, T least, T most, std::optional<T>& out) {
+  return read_integer(text, least, most, out.emplace());
+}
+
+template <class T, class Value>
+Status assign(T& out, const Value& value) {
+  out = value;
+  return ok_status();
+}
+
+/// Ranges of sampling are the engine's to check, for they hold for requests too.
+Status read_number(const std::string& text, std::optional<float>& out) {
+  float value = 0;
+  if (!parse(text, value)) return expected("a number", text);
+  out = value;
+  return ok_status();
+}
+
+Status read_switch(const std::string& text, bool& out) {
+  if (text != "true" && text != "false" && text != "1" && text != "0") {
+    return expected("true or false", text);
+  }
+  out = text == "true" || text == "1";
+  return ok_status();
+}
+
+std::vector<std::string> split_at_commas(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t comma = text.find(',');
+    std::string_view part = text.substr(0, comma);
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
+    if (!part.empty()) parts.emplace_back(part);
+    text = comma == text.npos ? std::string_view() : text.substr(comma + 1);
+  }
+  return parts;
+}
+
+constexpr int kMostInt = std::numeric_limits<int>::max();
+constexpr auto kModel = SettingGroup::kModel;
+constexpr auto kSampling = SettingGroup::kSampling;
+constexpr auto kServer = SettingGroup::kServer;
+constexpr auto kLog = SettingGroup::kLog;
+constexpr auto kValue = SettingKind::kValue;
+constexpr auto kPath = SettingKind::kPath;
+constexpr auto kSwitch = SettingKind::kSwitch;
+
+const Setting kTable[] = {
+    {"voice_dir", "--voice-dir", "LYRE_VOICE_DIR", nullptr, "DIR",
+     "Folder with lm/ and codec/ (default: the demo voice)", kModel, kPath,
+     [](Settings& s, const std::string& v) { return assign(s.voice_dir, v); }},
+    {"model", "--model", "LYRE_MODEL", nullptr, "DIR",
+     "Hugging Face folder of an Orpheus-type model, or a folder with lm/ and codec/", kModel, kPath,
+     [](Settings& s, const std::string& v) { return assign(s.engine.model, v); }},
+    {"codec", "--codec", "LYRE_CODEC", nullptr, "DIR", "SNAC 24 kHz folder", kModel, kPath,
+     [](Settings& s, const std::string& v) { return assign(s.engine.codec, v); }},
+    {"family", "--family", "LYRE_FAMILY", nullptr, "NAME|FILE",
+     "Prompt family, or a family file (default: found from the model)", kModel, kValue,
+     [](Settings& s, const std::string& v) { return assign(s.engine.family, v); }},
+    {"voices", "--voices", "LYRE_VOICES", "AVAILABLE_VOICES", "A,B,...",
+     "Names of the model's voices, the first is the default", kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return assign(s.engine.voices, split_at_commas(v));
+     }},
+    {"voices_file", "--voices-file", "LYRE_VOICES_FILE", nullptr, "FILE",
+     "JSON file with names, languages and descriptions of the voices", kModel, kPath,
+     [](Settings& s, const std::string& v) { return assign(s.engine.voices_file, v); }},
+    {"backend", "--backend", "LYRE_BACKEND", nullptr, "cpu|reference|cuda",
+     "What computes (default: cpu)", kModel, kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       if (v == "cpu") {
+         s.engine.backend = BackendChoice::kCpu;
+       } else if (v == "reference") {
+         s.engine.backend = BackendChoice::kReference;
+       } else if (v == "cuda") {
+         s.engine.backend = BackendChoice::kCuda;
+       } else {
+         return expected("cpu, reference or cuda", v);
+       }
+       return ok_status();
+     }},
+    {"weights", "--weights", "LYRE_WEIGHTS", nullptr, "as-stored|int8",
+     "Format of the language model's weights in memory (default: as-stored)", kModel, kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       if (v != "as-stored" && v != "int8") return expected("as-stored or int8", v);
+       s.engine.int8_weights = v == "int8";
+       return ok_status();
+     }},
+    {"threads", "--threads", "LYRE_THREADS", nullptr, "N",
+     "Threads that compute (default: 0, every usable core)", kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 0, 1024, s.engine.threads);
+     }},
+    {"max_batch", "--max-batch", "LYRE_MAX_BATCH", nullptr, "N",
+     "Requests that are spoken at the same time (default: 16)", kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, 65'536, s.engine.max_batch);
+     }},
+    {"max_queue", "--max-queue", "LYRE_MAX_QUEUE", nullptr, "N",
+     "Requests that may wait; more are refused (default: 64)", kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 0, kMostInt, s.engine.max_queue);
+     }},
+    {"max_sequence_tokens", "--max-sequence-tokens", "LYRE_MAX_SEQUENCE_TOKENS", nullptr, "N",
+     "Prompt and speech of one segment; sizes the KV memory (default: 4096)", kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 16, kMostInt, s.engine.max_sequence_tokens);
+     }},
+    {"max_text_bytes", "--max-text-bytes", "LYRE_MAX_TEXT_BYTES", nullptr, "N",
+     "Longest text of one request (default: 65536)", kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, kMostInt, s.engine.max_text_bytes);
+     }},
+    {"fast_start", "--fast-start", "LYRE_FAST_START", nullptr, "",
+     "Send the first audio before its right context is there, and cross-fade to the exact samples",
+     kModel, kSwitch,
+     [](Settings& s, const std::string& v) { return read_switch(v, s.engine.fast_start); }},
+
+    {"sampling.seed", "--seed", "LYRE_SEED", nullptr, "N",
+     "The same seed and text give the same audio (default: a new one for each request)", kSampling,
+     kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, uint64_t{0}, std::numeric_limits<uint64_t>::max(),
+                           s.engine.sampling.seed);
+     }},
+    {"sampling.temperature", "--temperature", "LYRE_TEMPERATURE", nullptr, "X",
+     "0 is greedy (default: the model family's)", kSampling, kValue,
+     [](Settings& s, const std::string& v) { return read_number(v, s.engine.sampling.temperature); }},
+    {"sampling.top_p", "--top-p", "LYRE_TOP_P", nullptr, "X",
+     "Nucleus, over 0 to 1; 1 is off (default: the family's)", kSampling, kValue,
+     [](Settings& s, const std::string& v) { return read_number(v, s.engine.sampling.top_p); }},
+    {"sampling.top_k", "--top-k", "LYRE_TOP_K", nullptr, "N",
+     "Draw from the N most likely; 0 is off (default: the family's)", kSampling, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 0, kMostInt, s.engine.sampling.top_k);
+     }},
+    {"sampling.min_p", "--min-p", "LYRE_MIN_P", nullptr, "X",
+     "Least share of the likeliest, 0 to below 1; 0 is off (default: the family's)", kSampling,
+     kValue,
+     [](Settings& s, const std::string& v) { return read_number(v, s.engine.sampling.min_p); }},
+    {"sampling.repetition_penalty", "--repetition-penalty", "LYRE_REPETITION_PENALTY", nullptr, "X",
+     "1 is off (default: the family's)", kSampling, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_number(v, s.engine.sampling.repetition_penalty);
+     }},
+    {"sampling.legal_slots", "--legal-slots", "LYRE_LEGAL_SLOTS", nullptr, "",
+     "Draw only ids that may follow (default: true; --legal-slots=false is for experiments)",
+     kSampling, kSwitch,
+     [](Settings& s, const std::string& v) {
+       return read_switch(v, s.engine.sampling.legal_slots.emplace());
+     }},
+
+    {"server.host", "--host", "LYRE_HOST", nullptr, "ADDRESS",
+     "Address to listen on; 0.0.0.0 for every network (default: 127.0.0.1)", kServer, kValue,
+     [](Settings& s, const std::string& v) { return assign(s.server.host, v); }},
+    {"server.port", "--port", "LYRE_PORT", nullptr, "N",
+     "0 takes any free one and tells it (default: 9090)", kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, uint16_t{0}, uint16_t{65'535}, s.server.port);
+     }},
+    {"server.io_threads", "--io-threads", "LYRE_IO_THREADS", nullptr, "N",
+     "Threads for connections (default: 2)", kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, 256, s.server.io_threads);
+     }},
+    {"server.max_connections", "--max-connections", "LYRE_MAX_CONNECTIONS", nullptr, "N",
+     "Open connections; more wait to be accepted (default: 1024)", kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, 1'000'000, s.server.max_connections);
+     }},
+    {"server.stop_seconds", "--stop-seconds", "LYRE_STOP_SECONDS", nullptr, "N",
+     "Time for running streams to end after SIGTERM (default: 30)", kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 0, 86'400, s.stop_seconds);
+     }},
+
+    {"log.level", "--log-level", "LYRE_LOG_LEVEL", "LOG_LEVEL", "LEVEL",
+     "debug, info, warning, error or off (default: info for serve, else warning)", kLog, kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       LYRE_ASSIGN_OR_RETURN(s.log.level, parse_log_level(v));
+       return ok_status();
+     }},
+    {"log.format", "--log-format", "LYRE_LOG_FORMAT", "LOG_FORMAT", "text|json",
+     "Form of the log on standard error (default: text)", kLog, kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       LYRE_ASSIGN_OR_RETURN(s.log.format, parse_log_format(v));
+       return ok_status();
+     }},
+};
+
+}  // namespace
+
+std::span<const Setting> settings_table() { return kTable; }
+
+}  // namespace lyre::command

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+namespace lyre::command {
+
+/// SIGINT and SIGTERM as calls on a thread of its own, where locks and output are allowed. Make it
+/// before any other thread: those inherit that the signals are left to it. One at a time.
+class StopSignals {
+ public:
+  /// `on_signal` is told how many have come, from 1, and which.
+  explicit StopSignals(std::function<void(int count, int signal)> on_signal);
+  ~StopSignals();  // the signals have their former effect again
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+ private:
+  std::atomic<bool> ending_{false};
+  std::thread thread_;
+};
+
+}  // namespace lyre::command
