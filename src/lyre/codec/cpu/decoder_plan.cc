@@ -1,35 +1,9 @@
 #include "lyre/codec/cpu/decoder_plan.h"
 
+#include "lyre/codec/cpu/pack_layers.h"
+
 namespace lyre::snac_cpu {
 namespace {
-
-float bias_of(const std::vector<float>& bias, int output) {
-  return bias.empty() ? 0.0f : bias[static_cast<size_t>(output)];
-}
-
-PackedMatrix pack_pointwise(const ConvWeights& w) {
-  return PackedMatrix(
-      w.outputs, 1, w.inputs_per_output,
-      [&](int output, int, int input) {
-        return w.weight[static_cast<size_t>(int64_t{output} * w.inputs_per_output + input)];
-      },
-      [&](int output) { return bias_of(w.bias, output); });
-}
-
-// Output phase * channels + c, tap 0 the earlier input: position t * stride + phase of the full
-// output sums tap `phase` of input t and tap `stride + phase` of input t - 1.
-PackedMatrix pack_upsample(const UpsampleWeights& w, int channels) {
-  const auto is_padding = [&](int output) { return output % channels >= w.outputs; };
-  return PackedMatrix(
-      w.stride * channels, 2, w.inputs,
-      [&](int output, int tap, int input) {
-        if (is_padding(output)) return 0.0f;
-        const int k = output / channels + (tap == 0 ? w.stride : 0);
-        const int64_t row = int64_t{input} * w.outputs + output % channels;
-        return w.weight[static_cast<size_t>(row * 2 * w.stride + k)];
-      },
-      [&](int output) { return is_padding(output) ? 0.0f : bias_of(w.bias, output % channels); });
-}
 
 class StateLayout {
  public:
@@ -51,11 +25,11 @@ DecoderPlan::DecoderPlan(const SnacDecoderWeights& w)
   StateLayout state;
   for (const QuantizerWeights& q : w.quantizers) {
     codebooks.push_back(q.codebook);
-    projections.push_back(pack_pointwise(q.out_proj));
+    projections.push_back(pack_convolution(q.out_proj));
   }
   depthwise_in = Depthwise(w.depthwise_in);
   latent_tail = state.keep(2 * kDepthwiseReach, latent_channels);
-  pointwise_in = pack_pointwise(w.pointwise_in);
+  pointwise_in = pack_convolution(w.pointwise_in);
   snake_in = Snake(w.blocks.front().snake);
 
   int inputs = pad_channels(config.decoder_dim);
@@ -66,7 +40,7 @@ DecoderPlan::DecoderPlan(const SnacDecoderWeights& w)
     b.channels = pad_channels(from.upsample.outputs);
     b.tail = state.keep(1, inputs);
     b.upsample = pack_upsample(from.upsample, b.channels);
-    if (config.noise) b.noise = pack_pointwise(from.noise);
+    if (config.noise) b.noise = pack_convolution(from.noise);
     b.snake_first = Snake(from.units[0].snake_in);
     for (size_t k = 0; k < b.units.size(); ++k) {
       const ResidualUnitWeights& unit = from.units[k];
@@ -75,7 +49,7 @@ DecoderPlan::DecoderPlan(const SnacDecoderWeights& w)
       u.reach = int64_t{kDepthwiseReach} * unit.dilation;
       u.depthwise = Depthwise(unit.depthwise);
       u.snake_mid = Snake(unit.snake_mid);
-      u.pointwise = pack_pointwise(unit.pointwise);
+      u.pointwise = pack_convolution(unit.pointwise);
       u.tail = state.keep(2 * u.reach, b.channels);
       u.residual = state.keep(u.reach, b.channels);
       const bool last_unit = k + 1 == b.units.size();
