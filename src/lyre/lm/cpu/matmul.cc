@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <hwy/cache_control.h>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lyre/lm/cpu/matmul.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -105,20 +107,31 @@ struct Int8Rows {
   int64_t columns, groups;
 };
 
+// How far ahead of the loads a tile of rows asks for memory. The tile reads R rows side by side,
+// and each ends soon: the hardware's prefetchers, which learn one stream after the other and stop
+// at page borders, come too late.
+constexpr int64_t kPrefetchBytes = 16384;
+
 // R rows by T tokens, one accumulator each: lane i sums the columns i, i + lanes, i + 2 lanes, ...
 template <int R, int T, class Rows>
 HWY_INLINE void multiply_tile(const Rows& w, int64_t row, const float* HWY_RESTRICT x,
                               int64_t x_stride, float* HWY_RESTRICT out, int64_t out_stride) {
   const Floats d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  constexpr auto kLanes = static_cast<int64_t>(hn::MaxLanes(Floats()));
   const int64_t columns = w.columns;
+  constexpr int64_t kElement = sizeof(*w.data);
+  constexpr int64_t kLine = 64 / kElement;  // columns of a cache line
+  constexpr int64_t kAhead = kPrefetchBytes / R / kElement / kQuantGroup * kQuantGroup;
+  // Columns that share a scale and are asked for together; a multiple of a line.
+  constexpr int64_t kGroup = Rows::kGrouped ? kQuantGroup : 4 * kQuantGroup;
   Vector sums[R][T];
   for (int r = 0; r < R; ++r) {
     for (int t = 0; t < T; ++t) sums[r][t] = hn::Zero(d);
   }
-  const int64_t group = Rows::kGrouped ? kQuantGroup : columns;
-  for (int64_t first = 0; first < columns; first += group) {
-    const int64_t last = std::min(columns, first + group);
+  for (int64_t first = 0; first < columns; first += kGroup) {
+    const int64_t last = std::min(columns, first + kGroup);
+    // Beyond the end of these rows lie those of the next tile.
+    const int64_t ahead = kAhead + (first + kAhead < columns ? 0 : (R - 1) * columns);
     Vector scales[R];
     if constexpr (Rows::kGrouped) {
       for (int r = 0; r < R; ++r) scales[r] = w.scale(row + r, first);
@@ -127,15 +140,20 @@ HWY_INLINE void multiply_tile(const Rows& w, int64_t row, const float* HWY_RESTR
       if constexpr (Rows::kGrouped) return hn::Mul(weight, scales[r]);
       return weight;
     };
-    int64_t k = first;
-    for (; k + lanes <= last; k += lanes) {
+    const auto multiply_vector = [&](int64_t k) HWY_ATTR {
       Vector weights[R];
       for (int r = 0; r < R; ++r) weights[r] = scaled(w.load(row + r, k), r);
       for (int t = 0; t < T; ++t) {
         const Vector input = hn::LoadU(d, x + t * x_stride + k);
         for (int r = 0; r < R; ++r) sums[r][t] = hn::MulAdd(weights[r], input, sums[r][t]);
       }
+    };
+    int64_t k = first;
+    for (; k + kLine <= last; k += kLine) {
+      for (int r = 0; r < R; ++r) hwy::Prefetch(w.data + (row + r) * columns + k + ahead);
+      for (int v = 0; v < kLine / kLanes; ++v) multiply_vector(k + v * kLanes);
     }
+    for (; k + kLanes <= last; k += kLanes) multiply_vector(k);
     if (k < last) {
       const auto count = static_cast<size_t>(last - k);
       for (int t = 0; t < T; ++t) {

@@ -1,0 +1,153 @@
+// The products that the CPU language model consists of, one thread, beside what this core can do:
+// reading memory and multiplying in registers, measured in turns with them in the same run. The
+// best of many short samples, so that other work on the machine hardly counts. JSON on standard
+// output.
+//
+//     lm_kernels_bench [--ms 300] [--simd best|avx2|baseline]
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "lyre/base/check.h"
+#include "lyre/lm/cpu/matmul.h"
+#include "lyre/lm/cpu/simd_target.h"
+
+namespace lyre {
+namespace {
+
+using cpu::MatrixType;
+using cpu::WeightMatrix;
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Memory in huge pages filled with small bf16, fp16 or int8 numbers, far larger than any cache.
+std::span<std::byte> stream_memory() {
+  constexpr size_t kBytes = size_t{1} << 30;
+  void* data = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  LYRE_CHECK(data != MAP_FAILED);
+  ::madvise(data, kBytes, MADV_HUGEPAGE);
+  auto* words = static_cast<uint16_t*>(data);
+  uint32_t state = 1;
+  for (size_t i = 0; i < kBytes / 2; ++i) {
+    state = state * 1664525 + 1013904223;
+    words[i] = static_cast<uint16_t>(0x3C00 + (state >> 22) + (state >> 16 & 0x8000));
+  }
+  return {static_cast<std::byte*>(data), kBytes};
+}
+
+uint64_t sum_bytes(std::span<const std::byte> bytes) {
+  const auto* words = reinterpret_cast<const uint64_t*>(bytes.data());
+  uint64_t lanes[16] = {};
+  for (size_t i = 0; i < bytes.size() / 8; i += 16) {
+    for (size_t l = 0; l < 16; ++l) lanes[l] += words[i + l];
+  }
+  uint64_t sum = 0;
+  for (const uint64_t lane : lanes) sum += lane;
+  return sum;
+}
+
+struct Case {
+  const char* name;
+  MatrixType type;
+  int64_t rows, columns, tokens;
+  bool from_memory;  // a fresh part of memory for every sample, or the same all the time
+};
+
+class KernelBench {
+ public:
+  explicit KernelBench(double seconds) : seconds_(seconds), memory_(stream_memory()) {}
+
+  void run(const Case& c) {
+    const int64_t element = c.type == MatrixType::kF32 ? 4 : c.type == MatrixType::kInt8 ? 1 : 2;
+    const int64_t bytes = c.rows * c.columns * element;
+    const int64_t scale_bytes =
+        c.type == MatrixType::kInt8 ? c.rows * cpu::quant_groups(c.columns) * 4 : 0;
+    std::vector<float> scales(static_cast<size_t>(scale_bytes / 4), 0.01f);
+    std::vector<float> x(static_cast<size_t>(c.tokens * c.columns), 0.5f);
+    std::vector<float> out(static_cast<size_t>(c.tokens * c.rows));
+    double best = 1e30, best_read = 1e30;
+    size_t at = 0;
+    const auto next = [&] {
+      if (c.from_memory) at += static_cast<size_t>(bytes);
+      if (at + static_cast<size_t>(bytes) > memory_.size()) at = 0;
+      return memory_.subspan(at, static_cast<size_t>(bytes));
+    };
+    for (const double end = now_s() + seconds_; now_s() < end;) {
+      const WeightMatrix w = {next().data(), scales.data(), c.rows, c.columns, c.type};
+      double begin = now_s();
+      for (int64_t row = 0; row < c.rows; row += 64) {
+        const int64_t last = std::min(c.rows, row + 64);
+        cpu::matmul(w, row, last, x.data(), c.columns, c.tokens, &out[static_cast<size_t>(row)],
+                    c.rows);
+      }
+      best = std::min(best, now_s() - begin);
+      const auto part = next();
+      begin = now_s();
+      sum_ += sum_bytes(part.first(part.size() / 128 * 128));
+      best_read = std::min(best_read, now_s() - begin);
+    }
+    const double gb = static_cast<double>(bytes + scale_bytes) / 1e9;
+    const double gmac = static_cast<double>(c.rows * c.columns * c.tokens) / 1e9;
+    std::printf(
+        "  {\"kernel\": \"%s\", \"rows\": %lld, \"columns\": %lld, \"tokens\": %lld, "
+        "\"from\": \"%s\", \"us\": %.1f, \"gb_per_s\": %.1f, \"read_gb_per_s\": %.1f, "
+        "\"percent\": %.0f, \"gmac_per_s\": %.1f}%s\n",
+        c.name, static_cast<long long>(c.rows), static_cast<long long>(c.columns),
+        static_cast<long long>(c.tokens), c.from_memory ? "memory" : "cache", 1e6 * best, gb / best,
+        static_cast<double>(bytes) / 1e9 / best_read,
+        100 * gb / best * best_read * 1e9 / static_cast<double>(bytes), gmac / best, ",");
+    std::fflush(stdout);
+  }
+
+  uint64_t sum() const { return sum_; }
+
+ private:
+  const double seconds_;
+  std::span<std::byte> memory_;
+  uint64_t sum_ = 0;
+};
+
+}  // namespace
+}  // namespace lyre
+
+int main(int count, char** words) {
+  using lyre::MatrixType;
+  double seconds = 0.3;
+  for (int i = 1; i + 1 < count; i += 2) {
+    const std::string_view flag = words[i], value = words[i + 1];
+    if (flag == "--ms") seconds = std::atof(words[i + 1]) / 1e3;
+    if (flag == "--simd" && value == "avx2") lyre::cpu::limit_simd(lyre::cpu::SimdLevel::kAvx2);
+    if (flag == "--simd" && value == "baseline") {
+      lyre::cpu::limit_simd(lyre::cpu::SimdLevel::kBaseline);
+    }
+  }
+  lyre::KernelBench bench(seconds);
+  std::printf("{\"bench\": \"lm_kernels\", \"simd\": \"%s\", \"results\": [\n",
+              lyre::cpu::simd_target().c_str());
+  for (const auto& [name, type] : {std::pair{"bf16", MatrixType::kBF16},
+                                   {"f16", MatrixType::kF16},
+                                   {"int8", MatrixType::kInt8}}) {
+    // One token from memory: decoding with a large model. From the caches: the demo voice.
+    bench.run({name, type, 1024, 3072, 1, true});
+    bench.run({name, type, 512, 8192, 1, true});
+    bench.run({name, type, 768, 256, 1, false});
+    bench.run({name, type, 256, 768, 1, false});
+    for (const int64_t tokens : {2, 4, 8, 16}) bench.run({name, type, 1024, 3072, tokens, true});
+    for (const int64_t tokens : {30, 256}) {
+      bench.run({name, type, 256, 3072, tokens, true});
+      bench.run({name, type, 768, 256, tokens, false});
+    }
+  }
+  std::printf("  {\"checksum\": %llu}\n]}\n", static_cast<unsigned long long>(bench.sum()));
+  return 0;
+}
