@@ -121,8 +121,9 @@ class Engine::Impl {
     speech.voice = prepared.voice;
     speech.prompt_tokens = static_cast<int64_t>(prepared.prompt_ids.size());
     speech.segments = static_cast<int64_t>(prepared.segments.size());
-    LYRE_RETURN_IF_ERROR(loop_.post(std::make_unique<SpeechTask>(
-        std::move(prepared), std::move(sink), submitted, loop_.fade_samples())));
+    LYRE_RETURN_IF_ERROR(
+        loop_.post(std::make_unique<SpeechTask>(std::move(prepared), std::move(sink), submitted,
+                                                config_.first_chunk_frames, loop_.fade_samples())));
     return speech;
   }
 

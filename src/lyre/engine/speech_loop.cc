@@ -18,10 +18,9 @@ SpeechLoop::SpeechLoop(const Models& models, const Options& options)
       codec_(models.codec),
       layout_(models.layout),
       options_(options),
-      fade_samples_(static_cast<size_t>(codec_.info().sample_rate_hz * kFadeMs / 1000)),
-      step_samples_(
-          static_cast<size_t>(codec_.info().samples_per_frame + codec_.info().final_delay_samples) +
-          fade_samples_),
+      fade_samples_(codec_.info().sample_rate_hz * kFadeMs / 1000),
+      step_samples_(static_cast<size_t>(codec_.info().samples_per_frame +
+                                        codec_.info().final_delay_samples + fade_samples_)),
       // Every request has at most two segments in work.
       scheduler_(Scheduler::Policy{}, 2 * options.most_requests) {
   const auto requests = static_cast<size_t>(options.most_requests);

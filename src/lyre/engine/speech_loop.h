@@ -60,7 +60,7 @@ class SpeechLoop {
   const std::shared_ptr<WakeSignal>& wake() const noexcept { return wake_; }
   /// Samples that one step can bring, at most: a channel must hold them.
   size_t step_samples() const noexcept { return step_samples_; }
-  size_t fade_samples() const noexcept { return fade_samples_; }
+  int fade_samples() const noexcept { return fade_samples_; }
 
   bool drain(std::chrono::milliseconds most_wait);
   EngineStats stats() const noexcept;
@@ -123,7 +123,7 @@ class SpeechLoop {
   Codec& codec_;
   const CodeLayout layout_;
   const Options options_;
-  const size_t fade_samples_;
+  const int fade_samples_;
   const size_t step_samples_;
 
   // Of the loop's thread.

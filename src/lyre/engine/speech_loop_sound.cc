@@ -45,8 +45,7 @@ bool SpeechLoop::collect_work(SpeechTask& task) {
   if (run.frames() > 0) {
     if (task.stream < 0 && !open_stream(task)) return task.done;
     ++task.stream_frames;
-    const bool preview = task.request.fast_start && run.segment == 0 &&
-                         task.stream_frames == options_.first_chunk_frames;
+    const bool preview = task.fast_start.wants_preview(task.stream_frames);
     work_.push_back(
         {.stream = task.stream, .frames = {&run.take(), 1}, .finish = false, .preview = preview});
     speaking_.push_back({&task, false});
@@ -85,7 +84,7 @@ void SpeechLoop::deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint
     ++counters_.frames;
   }
   samples_.clear();
-  task.fast_start.push(pcm.final_samples, pcm.preview_samples, samples_);
+  task.fast_start.feed(pcm, samples_);
   task.joint.shape(samples_, speaking.flush && following < task.request.segments.size());
   const PushStatus pushed = task.sink.push(samples_);
   LYRE_CHECK(pushed != PushStatus::kFull);  // see "Room" above the class
@@ -121,6 +120,7 @@ void SpeechLoop::end_segment(SpeechTask& task) {
     return finish(task);
   }
   task.joint.next_segment();
+  task.fast_start = FastStart(false, options_.first_chunk_frames, fade_samples_);
   task.current.reset();
   if (!task.next) {
     return begin_segment(task, task.current, static_cast<int>(following), Scheduler::Rank::kSpeech);

@@ -10,8 +10,8 @@
 #include "lyre/base/check.h"
 #include "lyre/base/clock.h"
 #include "lyre/codec/codec.h"
+#include "lyre/codec/fast_start.h"
 #include "lyre/codec/frame_assembler.h"
-#include "lyre/engine/fast_start.h"
 #include "lyre/engine/playback_clock.h"
 #include "lyre/engine/prepare_request.h"
 #include "lyre/engine/scheduler.h"
@@ -60,13 +60,14 @@ struct SegmentRun {
 
 /// A request on its way through the engine. Built by submit(), then of the engine thread alone.
 struct SpeechTask {
-  SpeechTask(PreparedRequest prepared, PcmSink out, TimePoint now, size_t fade_samples)
+  SpeechTask(PreparedRequest prepared, PcmSink out, TimePoint now, int first_chunk_frames,
+             int fade_samples)
       : request(std::move(prepared)),
         sink(std::move(out)),
         submitted(now),
         playback(now),
-        fast_start(fade_samples),
-        joint(fade_samples) {}
+        fast_start(request.fast_start, first_chunk_frames, fade_samples),
+        joint(static_cast<size_t>(fade_samples)) {}
 
   PreparedRequest request;
   PcmSink sink;
@@ -81,7 +82,7 @@ struct SpeechTask {
   StreamId stream = -1;
   int64_t stream_frames = 0;  // pushed to this stream
   PlaybackClock playback;
-  FastStart fast_start;
+  FastStart fast_start;  // of this segment; only the first may start fast
   SegmentJoint joint;
 
   SpeechSummary summary;
