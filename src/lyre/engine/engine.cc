@@ -8,9 +8,7 @@
 #include "lyre/engine/speech_loop.h"
 
 namespace lyre {
-namespace {
-
-Status check_config(const EngineConfig& config) {
+Status validate(const EngineConfig& config) {
   struct Limit {
     const char* field;
     int value, least;
@@ -32,6 +30,8 @@ Status check_config(const EngineConfig& config) {
   }
   return ok_status();
 }
+
+namespace {
 
 Status check_parts(const EngineConfig& config, const EngineParts& parts) {
   const LanguageModelInfo& model = parts.language_model->info();
@@ -143,7 +143,7 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::assemble(const EngineConfig& config, EngineParts parts) {
-  LYRE_RETURN_IF_ERROR(check_config(config));
+  LYRE_RETURN_IF_ERROR(validate(config));
   LYRE_RETURN_IF_ERROR(check_parts(config, parts));
   return std::unique_ptr<Engine>(new Engine(std::make_unique<Impl>(config, std::move(parts))));
 }

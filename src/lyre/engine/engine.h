@@ -38,6 +38,9 @@ struct EngineConfig {
   SamplingOverrides sampling;  // over the family's defaults
 };
 
+/// kInvalidArgument naming the field that is out of range.
+Status validate(const EngineConfig& config);
+
 struct SynthesisRequest {
   std::string text;         // UTF-8
   std::string voice;        // empty: the default voice

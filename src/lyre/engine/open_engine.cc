@@ -1,0 +1,40 @@
+// Engine::open: the folders of a configuration become the parts of an engine.
+
+#include <utility>
+
+#include "lyre/engine/engine.h"
+#include "lyre/engine/engine_parts.h"
+#include "lyre/engine/open_models.h"
+#include "lyre/engine/open_prompts.h"
+#include "lyre/engine/warm_up.h"
+
+namespace lyre {
+namespace {
+
+/// The folder's name, or its parent's for the "lm" of a voice folder.
+std::string model_name(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::path path = std::filesystem::weakly_canonical(folder, error);
+  if (error) path = folder;
+  if (!path.has_filename()) path = path.parent_path();
+  if (path.filename() == "lm" && path.has_parent_path()) path = path.parent_path();
+  return path.filename().string();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config) {
+  LYRE_RETURN_IF_ERROR(validate(config));
+  EngineParts parts;
+  parts.model_name = model_name(config.model);
+  parts.threads = std::make_unique<ThreadPool>(config.threads);
+  LYRE_ASSIGN_OR_RETURN(parts.language_model, open_configured_model(config, *parts.threads));
+  LYRE_ASSIGN_OR_RETURN(parts.codec, open_configured_codec(config, *parts.threads));
+  LYRE_ASSIGN_OR_RETURN(VoiceSetup setup, open_voice_setup(config));
+  LYRE_ASSIGN_OR_RETURN(parts.prompts,
+                        bind_prompts(std::move(setup), parts.codec->info().codebook_size));
+  LYRE_RETURN_IF_ERROR(warm_up(*parts.language_model, *parts.codec, parts.prompts.layout));
+  return assemble(config, std::move(parts));
+}
+
+}  // namespace lyre
