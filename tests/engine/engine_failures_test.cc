@@ -20,7 +20,7 @@ using test::submit;
 using State = PcmSource::State;
 
 void set_up_long_text(EngineRig& rig) {
-  rig.config.segment_characters = 16;
+  rig.config.segment_characters = 20;
   rig.fakes.parts.lookahead.after = std::chrono::milliseconds(0);
   rig.fakes.parts.lookahead.lead_below = std::chrono::hours(1);
 }

@@ -65,6 +65,12 @@ TEST_F(PrepareRequestTest, LongTextIsCutIntoSegmentsWithoutTheBlanksBetweenThem)
                                                 "The second sentence is there."}));
 }
 
+TEST_F(PrepareRequestTest, RunsOfPunctuationDoNotReachTheModel) {
+  const auto prepared = prepare(text("Stop!!!!  Now."));
+  ASSERT_TRUE(prepared) << prepared.error().message;
+  EXPECT_EQ(std::string(prepared->prompt_ids.begin(), prepared->prompt_ids.end()), "Stop! Now.");
+}
+
 TEST_F(PrepareRequestTest, NothingToSpeak) {
   expect_refusal(text(""), "text: expected something to speak, found an empty text");
   expect_refusal(text(" \n\t\u00a0\u200b"), "text: expected something to speak, found blanks only");

@@ -11,6 +11,7 @@
 #include "lyre/base/utf8.h"
 #include "lyre/lm/sampler.h"
 #include "lyre/text/sentence_splitter.h"
+#include "lyre/text/speakable_text.h"
 
 namespace lyre {
 namespace {
@@ -52,22 +53,20 @@ uint64_t random_seed() {
   return bits >> 11;
 }
 
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n\v\f";
-  const size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
-/// The words of a prompt are what models were trained on: a sentence without the blanks around it.
-Result<std::vector<std::string_view>> spoken_segments(std::string_view text, int characters) {
-  LYRE_ASSIGN_OR_RETURN(std::vector<std::string_view> segments, split_sentences(text, characters));
-  std::erase_if(segments, [](std::string_view segment) { return is_blank(segment); });
+/// The segments of a text, each as models were trained to read it.
+Result<std::vector<std::string>> spoken_segments(std::string_view text, int characters) {
+  LYRE_ASSIGN_OR_RETURN(const std::vector<std::string_view> cut, split_sentences(text, characters));
+  std::vector<std::string> segments;
+  segments.reserve(cut.size());
+  for (const std::string_view segment : cut) {
+    if (std::string words = speakable_text(segment); !is_blank(words)) {
+      segments.push_back(std::move(words));
+    }
+  }
   if (segments.empty()) {
     return invalid("text: expected something to speak, found " +
                    std::string(text.empty() ? "an empty text" : "blanks only"));
   }
-  for (std::string_view& segment : segments) segment = trim(segment);
   return segments;
 }
 
@@ -131,10 +130,10 @@ Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const E
                    std::to_string(*request.max_tokens));
   }
 
-  LYRE_ASSIGN_OR_RETURN(const std::vector<std::string_view> segments,
+  LYRE_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
                         spoken_segments(request.text, config.segment_characters));
   prepared.segments.reserve(segments.size());
-  for (const std::string_view segment : segments) {
+  for (const std::string& segment : segments) {
     LYRE_RETURN_IF_ERROR(append_segment(segment, request, prompts, limits, prepared));
   }
   return prepared;
