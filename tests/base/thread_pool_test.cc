@@ -113,6 +113,8 @@ TEST(ThreadPoolDeathTest, RegionsDoNotNest) {
       {
         ThreadPool pool(2);
         pool.run([&](int thread) {
+          // The worker holds the first region open until the process has died.
+          if (thread > 0) std::this_thread::sleep_for(std::chrono::seconds(10));
           if (thread == 0) pool.run([](int) {});
         });
       },

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "lyre/tensor/out_of_memory.h"
+
 namespace lyre {
 
 static_assert(std::endian::native == std::endian::little,
@@ -53,15 +55,17 @@ TensorView SafetensorsFile::view(const SafetensorsHeader::Entry& entry) const {
 }
 
 Result<TensorArchive> open_safetensors(const std::filesystem::path& path) {
-  LYRE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(path));
-  TensorArchiveBuilder builder;
-  const size_t number = builder.add_file(path);
-  builder.keep(file.mapping);
-  for (const auto& entry : file.header.entries) {
-    LYRE_RETURN_IF_ERROR(builder.add(entry.name, file.view(entry), number));
-  }
-  for (const auto& [key, value] : file.header.metadata) builder.add_metadata(key, value);
-  return std::move(builder).finish();
+  return catch_out_of_memory(path, [&]() -> Result<TensorArchive> {
+    LYRE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(path));
+    TensorArchiveBuilder builder;
+    const size_t number = builder.add_file(path);
+    builder.keep(file.mapping);
+    for (const auto& entry : file.header.entries) {
+      LYRE_RETURN_IF_ERROR(builder.add(entry.name, file.view(entry), number));
+    }
+    for (const auto& [key, value] : file.header.metadata) builder.add_metadata(key, value);
+    return std::move(builder).finish();
+  });
 }
 
 }  // namespace lyre

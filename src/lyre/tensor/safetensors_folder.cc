@@ -8,6 +8,7 @@
 #include "lyre/tensor/archive_builder.h"
 #include "lyre/tensor/json_walk.h"
 #include "lyre/tensor/mapped_file.h"
+#include "lyre/tensor/out_of_memory.h"
 #include "lyre/tensor/safetensors.h"
 
 namespace lyre {
@@ -118,9 +119,7 @@ std::string describe_contents(const std::filesystem::path& folder) {
   return text;
 }
 
-}  // namespace
-
-Result<TensorArchive> open_safetensors_folder(const std::filesystem::path& folder) {
+Result<TensorArchive> open_folder(const std::filesystem::path& folder) {
   std::error_code ec;
   const std::filesystem::file_status status = std::filesystem::status(folder, ec);
   if (!std::filesystem::exists(status)) {
@@ -141,6 +140,12 @@ Result<TensorArchive> open_safetensors_folder(const std::filesystem::path& folde
                                          std::string(kSingleFile) + ", or " +
                                          std::string(kIndexFile) + " with its shards; found " +
                                          describe_contents(folder)};
+}
+
+}  // namespace
+
+Result<TensorArchive> open_safetensors_folder(const std::filesystem::path& folder) {
+  return catch_out_of_memory(folder, [&] { return open_folder(folder); });
 }
 
 }  // namespace lyre

@@ -40,7 +40,8 @@ class TensorArchive {
   std::vector<std::shared_ptr<const void>> owners_;  // mappings, and copies of unaligned data
 };
 
-/// One .safetensors file. Errors: kNotFound, kDataCorrupt with file and field. Format:
+/// One .safetensors file. Errors: kNotFound, kInvalidArgument (not a
+/// regular file), kResourceExhausted, kDataCorrupt with file and field. Format:
 /// huggingface/safetensors, README "Format".
 Result<TensorArchive> open_safetensors(const std::filesystem::path& file);
 

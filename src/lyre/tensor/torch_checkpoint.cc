@@ -9,6 +9,7 @@
 #include "lyre/base/quote.h"
 #include "lyre/tensor/archive_builder.h"
 #include "lyre/tensor/mapped_file.h"
+#include "lyre/tensor/out_of_memory.h"
 #include "lyre/tensor/state_dict_pickle.h"
 #include "lyre/tensor/stored_zip.h"
 
@@ -192,8 +193,10 @@ class CheckpointReader {
 }  // namespace
 
 Result<TensorArchive> open_torch_checkpoint(const std::filesystem::path& path) {
-  LYRE_ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(path));
-  return CheckpointReader(path, std::make_shared<const MappedFile>(std::move(mapped))).read();
+  return catch_out_of_memory(path, [&]() -> Result<TensorArchive> {
+    LYRE_ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::open(path));
+    return CheckpointReader(path, std::make_shared<const MappedFile>(std::move(mapped))).read();
+  });
 }
 
 }  // namespace lyre
