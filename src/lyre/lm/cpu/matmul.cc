@@ -1,6 +1,7 @@
 #include "lyre/lm/cpu/matmul.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include <hwy/cache_control.h>
 
@@ -110,7 +111,7 @@ struct Int8Rows {
 // How far ahead of the loads a tile of rows asks for memory. The tile reads R rows side by side,
 // and each ends soon: the hardware's prefetchers, which learn one stream after the other and stop
 // at page borders, come too late.
-constexpr int64_t kPrefetchBytes = 16384;
+constexpr int64_t kPrefetchBytes = 8192;
 
 // R rows by T tokens, one accumulator each: lane i sums the columns i, i + lanes, i + 2 lanes, ...
 template <int R, int T, class Rows>
@@ -172,34 +173,44 @@ HWY_INLINE void multiply_tile(const Rows& w, int64_t row, const float* HWY_RESTR
   }
 }
 
+// R rows by any number of tokens. With AVX-512 the largest tile is 4 by 6: 24 accumulators, 4 rows
+// and one input make 29 of 32 registers.
 template <int R, class Rows>
 HWY_INLINE void multiply_rows(const Rows& w, int64_t row, const float* x, int64_t x_stride,
                               int64_t tokens, float* out, int64_t out_stride) {
-  constexpr int kTokens = 4;
   int64_t t = 0;
-  for (; t + kTokens <= tokens; t += kTokens) {
-    multiply_tile<R, kTokens>(w, row, x + t * x_stride, x_stride, out + t * out_stride, out_stride);
-  }
-  for (; t + 2 <= tokens; t += 2) {
-    multiply_tile<R, 2>(w, row, x + t * x_stride, x_stride, out + t * out_stride, out_stride);
-  }
-  if (t < tokens) {
-    multiply_tile<R, 1>(w, row, x + t * x_stride, x_stride, out + t * out_stride, out_stride);
-  }
+  const auto tiles_of = [&](auto size) HWY_ATTR {
+    constexpr int kTokens = decltype(size)::value;
+    for (; t + kTokens <= tokens; t += kTokens) {
+      multiply_tile<R, kTokens>(w, row, x + t * x_stride, x_stride, out + t * out_stride,
+                                out_stride);
+    }
+  };
+  if constexpr (HWY_MAX_BYTES >= 64) tiles_of(std::integral_constant<int, 6>());
+  tiles_of(std::integral_constant<int, 4>());
+  tiles_of(std::integral_constant<int, 2>());
+  tiles_of(std::integral_constant<int, 1>());
 }
 
 template <class Rows>
 void multiply(const WeightMatrix& matrix, int64_t first_row, int64_t last_row, const float* x,
               int64_t x_stride, int64_t tokens, float* out, int64_t out_stride) {
-  // 16 accumulators of 32 registers with AVX-512, 8 of 16 with the others.
+  // 16 registers hold 2 by 4 sums.
   constexpr int kRows = HWY_MAX_BYTES >= 64 ? 4 : 2;
+  // The inputs of so many tokens stay in the second-level cache while the rows go by.
+  constexpr int64_t kTokenBlock = 48;
   const Rows w(matrix);
-  int64_t row = first_row;
-  for (; row + kRows <= last_row; row += kRows) {
-    multiply_rows<kRows>(w, row, x, x_stride, tokens, out + (row - first_row), out_stride);
-  }
-  for (; row < last_row; ++row) {
-    multiply_rows<1>(w, row, x, x_stride, tokens, out + (row - first_row), out_stride);
+  for (int64_t t = 0; t < tokens; t += kTokenBlock) {
+    const int64_t count = std::min(kTokenBlock, tokens - t);
+    const float* inputs = x + t * x_stride;
+    float* sums = out + t * out_stride;
+    int64_t row = first_row;
+    for (; row + kRows <= last_row; row += kRows) {
+      multiply_rows<kRows>(w, row, inputs, x_stride, count, sums + (row - first_row), out_stride);
+    }
+    for (; row < last_row; ++row) {
+      multiply_rows<1>(w, row, inputs, x_stride, count, sums + (row - first_row), out_stride);
+    }
   }
 }
 
