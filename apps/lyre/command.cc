@@ -12,7 +12,8 @@ namespace lyre::command {
 namespace {
 
 int parse_and_run(int argc, const char* const* argv) {
-  CLI::App app("lyre speaks: text in, speech out, with Orpheus-type models and the SNAC codec.", "lyre");
+  CLI::App app("lyre speaks: text in, speech out, with Orpheus-type models and the SNAC codec.",
+               "lyre");
   app.set_version_flag("--version",
                        std::string("lyre ") + kVersion + " (" + kCommit + ", " + kCompiler + ")");
   app.require_subcommand(1);

@@ -37,8 +37,9 @@ std::string joined(const std::vector<int>& numbers) {
 }
 
 void print_row(const char* name, const std::string& value) {
-  std::cout << "  " << name << std::string(22 - std::min<size_t>(21, std::string_view(name).size()), ' ')
-            << value << '\n';
+  std::cout << "  " << name
+            << std::string(22 - std::min<size_t>(21, std::string_view(name).size()), ' ') << value
+            << '\n';
 }
 
 void print(const LanguageModelReport& report) {
@@ -56,12 +57,13 @@ void print(const LanguageModelReport& report) {
                              std::to_string(report.kv_bytes_per_token) + " bytes a token");
   print_row("memory needed", megabytes(report.weight_bytes + report.kv_bytes));
   print_row("tokenizer", report.tokenizer);
-  print_row("prompt family", report.family.empty() ? "none: " + report.family_problem
-                                                   : report.family);
+  print_row("prompt family",
+            report.family.empty() ? "none: " + report.family_problem : report.family);
   for (const auto& [name, id] : report.special_ids) print_row(name.c_str(), std::to_string(id));
   std::string voices;
   for (const VoiceInfo& voice : report.voices) voices += (voices.empty() ? "" : ", ") + voice.name;
-  print_row("voices", voices.empty() ? "any name" : voices + " (default " + report.default_voice + ")");
+  print_row("voices",
+            voices.empty() ? "any name" : voices + " (default " + report.default_voice + ")");
 }
 
 void print(const CodecReport& report) {
@@ -69,14 +71,18 @@ void print(const CodecReport& report) {
   print_row("sample rate", std::to_string(report.sample_rate_hz) + " Hz");
   print_row("parameters", millions(report.parameters) + " to decode, " + report.dtype + ", " +
                               megabytes(report.weight_bytes));
-  print_row("codebooks", std::to_string(report.codebooks) + " of " +
-                             std::to_string(report.codebook_size));
+  print_row("codebooks",
+            std::to_string(report.codebooks) + " of " + std::to_string(report.codebook_size));
   print_row("strides", joined(report.vq_strides));
   print_row("decoder rates", joined(report.decoder_rates));
   print_row("samples a frame", std::to_string(report.samples_per_frame));
   print_row("state of a stream", megabytes(report.stream_state_bytes));
   print_row("delay", std::to_string(report.final_delay_samples) + " samples until final");
   print_row("encoder", report.has_encoder ? "yes" : "no");
+}
+
+json::value text_or_null(const std::string& text) {
+  return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
 json::object to_json(const LanguageModelReport& report) {
@@ -139,7 +145,7 @@ int inspect(const InspectOptions& options) {
     json::object object;
     if (report->language_model) object["language_model"] = to_json(*report->language_model);
     if (report->codec) object["codec"] = to_json(*report->codec);
-    std::cout << indented_json(object) << '\n';
+    std::cout << indented_json(json::serialize(object)) << '\n';
   } else {
     if (report->language_model) print(*report->language_model);
     if (report->codec) print(*report->codec);

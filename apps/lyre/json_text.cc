@@ -35,14 +35,10 @@ void append(const json::value& value, const std::string& margin, std::string& ou
 
 }  // namespace
 
-std::string indented_json(const json::value& value) {
+std::string indented_json(std::string_view compact) {
   std::string out;
-  append(value, "", out);
+  append(json::parse(compact), "", out);
   return out;
-}
-
-json::value text_or_null(const std::string& text) {
-  return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
 }  // namespace lyre::command

@@ -1,14 +1,11 @@
 #pragma once
 
-#include <boost/json/fwd.hpp>
 #include <string>
+#include <string_view>
 
 namespace lyre::command {
 
-/// JSON for people: two blanks a level, short lists on one line.
-std::string indented_json(const boost::json::value& value);
-
-/// A string, or null if it is empty.
-boost::json::value text_or_null(const std::string& text);
+/// JSON for people, out of JSON without white space: two blanks a level, plain lists on one line.
+std::string indented_json(std::string_view compact);
 
 }  // namespace lyre::command

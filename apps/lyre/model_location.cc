@@ -1,6 +1,8 @@
 #include "lyre/model_location.h"
 
+#include <string>
 #include <system_error>
+#include <utility>
 
 #include "lyre/base/quote.h"
 
@@ -18,6 +20,13 @@ bool is_voice_folder(const fs::path& folder) {
 }
 
 Error missing(std::string message) { return {ErrorCode::kNotFound, std::move(message)}; }
+
+Error no_demo_voice(const fs::path& executable) {
+  return missing(
+      "the demo voice (voices/demo, or share/lyre/voices/demo of an installation) is not "
+      "above " +
+      quote(executable.string()) + "; name a model with --model DIR --codec DIR");
+}
 
 /// Fills in what was not given by name.
 void take_voice_folder(const fs::path& folder, EngineConfig& engine) {
@@ -53,11 +62,7 @@ Status locate_models(const fs::path& executable, Settings& settings) {
   }
   if (engine.model.empty() && engine.codec.empty()) {
     const auto demo = find_demo_voice(executable);
-    if (!demo) {
-      return missing(
-          "the demo voice (voices/demo, or share/lyre/voices/demo of an installation) is not above " +
-          quote(executable.string()) + "; name a model with --model DIR --codec DIR");
-    }
+    if (!demo) return no_demo_voice(executable);
     take_voice_folder(*demo, engine);
     return ok_status();
   }
@@ -76,6 +81,19 @@ Status locate_models(const fs::path& executable, Settings& settings) {
                              " holds no codec/ beside lm/; add --codec DIR, the SNAC folder"
                        : "--model " + quote(engine.model.string()) + " is not a folder");
   }
+  return ok_status();
+}
+
+Status locate_codec(const fs::path& executable, Settings& settings) {
+  fs::path& codec = settings.engine.codec;
+  if (codec.empty() && settings.voice_dir.empty()) {
+    const auto demo = find_demo_voice(executable);
+    if (!demo) return no_demo_voice(executable);
+    codec = *demo;
+  } else if (codec.empty()) {
+    codec = settings.voice_dir;
+  }
+  if (is_voice_folder(codec)) codec /= "codec";
   return ok_status();
 }
 

@@ -13,6 +13,9 @@ namespace lyre::command {
 /// settings.engine. A folder with lm/ and codec/ counts as both. kNotFound says what is missing.
 Status locate_models(const std::filesystem::path& executable, Settings& settings);
 
+/// The same for settings.engine.codec alone.
+Status locate_codec(const std::filesystem::path& executable, Settings& settings);
+
 /// The demo voice beside a build or an installation: voices/demo or share/lyre/voices/demo in a
 /// folder above the executable.
 std::optional<std::filesystem::path> find_demo_voice(const std::filesystem::path& executable);

@@ -192,14 +192,16 @@ int say(SayOptions& options) {
 void add_say(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<SayOptions>();
   CLI::App* say_app = app.add_subcommand("say", "Speak a text into a file");
-  say_app->add_option("text", options->text.words,
-                      "What to say; '-' reads standard input, which is also read if nothing is given");
+  say_app->add_option(
+      "text", options->text.words,
+      "What to say; '-' reads standard input, which is also read if nothing is given");
   say_app->add_option("-f,--file", options->text.file, "Read the text from a file")
       ->type_name("FILE");
   say_app
-      ->add_option("-o,--output", options->output,
-                   "File to write, overwritten; '-' is standard output (default: speech.wav, or the "
-                   "next free speech-N.wav)")
+      ->add_option(
+          "-o,--output", options->output,
+          "File to write, overwritten; '-' is standard output (default: speech.wav, or the "
+          "next free speech-N.wav)")
       ->type_name("FILE");
   say_app->add_option("-v,--voice", options->voice, "Voice (default: the model's first)")
       ->type_name("NAME");

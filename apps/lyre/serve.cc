@@ -93,8 +93,7 @@ int serve(const CommandLine& line) {
                      {"weights", info.weights},
                      {"load_ms", milliseconds_since(start)}});
   stop.wait();
-  log_info("stopping", {{"running", engine->stats().running},
-                        {"seconds", settings->stop_seconds}});
+  log_info("stopping", {{"running", engine->stats().running}, {"seconds", settings->stop_seconds}});
   if (!server->stop(std::chrono::seconds(settings->stop_seconds))) {
     log_warning("streams were cut off by the stop");
   }
@@ -107,15 +106,16 @@ int serve(const CommandLine& line) {
 void add_serve(CLI::App& app, int& exit_code) {
   auto line = std::make_shared<CommandLine>();
   CLI::App* serve_app = app.add_subcommand("serve", "Serve speech over HTTP");
-  add_settings(*serve_app, *line,
-               {SettingGroup::kServer, SettingGroup::kModel, SettingGroup::kSampling,
-                SettingGroup::kLog});
+  add_settings(
+      *serve_app, *line,
+      {SettingGroup::kServer, SettingGroup::kModel, SettingGroup::kSampling, SettingGroup::kLog});
   serve_app->footer(
       "Examples:\n"
       "  lyre serve\n"
       "  lyre serve --host 0.0.0.0 --port 80 --model ORPHEUS_FOLDER --codec SNAC_FOLDER\n"
       "  curl http://127.0.0.1:9090/v1/audio/speech -d '{\"input\": \"Hello.\"}' -o hello.wav\n"
-      "GET / lists the endpoints; docs/http.md describes them. SIGTERM ends running streams first.");
+      "GET / lists the endpoints; docs/http.md describes them. SIGTERM ends running streams "
+      "first.");
   serve_app->callback([line, &exit_code] { exit_code = serve(*line); });
 }
 

@@ -1,9 +1,9 @@
+#include <toml++/toml.h>
 #include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string_view>
-#include <toml++/toml.h>
 
 #include "lyre/base/quote.h"
 #include "lyre/settings.h"
@@ -59,17 +59,16 @@ Status read_table(const toml::table& table, const std::string& prefix, const std
     if (setting == nullptr) {
       const auto* section = node.as_table();
       const bool known_section =
-          section != nullptr && std::any_of(settings_table().begin(), settings_table().end(),
-                                            [&](const Setting& s) {
-                                              return std::string_view(s.key).starts_with(key + ".");
-                                            });
+          section != nullptr &&
+          std::any_of(settings_table().begin(), settings_table().end(), [&](const Setting& s) {
+            return std::string_view(s.key).starts_with(key + ".");
+          });
       if (known_section) {
         LYRE_RETURN_IF_ERROR(read_table(*section, key + ".", file, given));
         continue;
       }
-      return Error{ErrorCode::kInvalidArgument,
-                   origin + ": unknown setting " + quote(key) +
-                       "; 'lyre serve --help' lists the settings"};
+      return Error{ErrorCode::kInvalidArgument, origin + ": unknown setting " + quote(key) +
+                                                    "; 'lyre serve --help' lists the settings"};
     }
     LYRE_ASSIGN_OR_RETURN(std::string value, flag_text(node, origin + ": " + key));
     if (setting->kind == SettingKind::kPath && !value.empty()) {

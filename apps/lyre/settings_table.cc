@@ -97,9 +97,7 @@ const Setting kTable[] = {
      [](Settings& s, const std::string& v) { return assign(s.engine.family, v); }},
     {"voices", "--voices", "LYRE_VOICES", "AVAILABLE_VOICES", "A,B,...",
      "Names of the model's voices, the first is the default", kModel, kValue,
-     [](Settings& s, const std::string& v) {
-       return assign(s.engine.voices, split_at_commas(v));
-     }},
+     [](Settings& s, const std::string& v) { return assign(s.engine.voices, split_at_commas(v)); }},
     {"voices_file", "--voices-file", "LYRE_VOICES_FILE", nullptr, "FILE",
      "JSON file with names, languages and descriptions of the voices", kModel, kPath,
      [](Settings& s, const std::string& v) { return assign(s.engine.voices_file, v); }},
@@ -126,9 +124,7 @@ const Setting kTable[] = {
      }},
     {"threads", "--threads", "LYRE_THREADS", nullptr, "N",
      "Threads that compute (default: 0, every usable core)", kModel, kValue,
-     [](Settings& s, const std::string& v) {
-       return read_integer(v, 0, 1024, s.engine.threads);
-     }},
+     [](Settings& s, const std::string& v) { return read_integer(v, 0, 1024, s.engine.threads); }},
     {"max_batch", "--max-batch", "LYRE_MAX_BATCH", nullptr, "N",
      "Requests that are spoken at the same time (default: 16)", kModel, kValue,
      [](Settings& s, const std::string& v) {
@@ -163,7 +159,9 @@ const Setting kTable[] = {
      }},
     {"sampling.temperature", "--temperature", "LYRE_TEMPERATURE", nullptr, "X",
      "0 is greedy (default: the model family's)", kSampling, kValue,
-     [](Settings& s, const std::string& v) { return read_number(v, s.engine.sampling.temperature); }},
+     [](Settings& s, const std::string& v) {
+       return read_number(v, s.engine.sampling.temperature);
+     }},
     {"sampling.top_p", "--top-p", "LYRE_TOP_P", nullptr, "X",
      "Nucleus, over 0 to 1; 1 is off (default: the family's)", kSampling, kValue,
      [](Settings& s, const std::string& v) { return read_number(v, s.engine.sampling.top_p); }},
@@ -208,9 +206,7 @@ const Setting kTable[] = {
      }},
     {"server.stop_seconds", "--stop-seconds", "LYRE_STOP_SECONDS", nullptr, "N",
      "Time for running streams to end after SIGTERM (default: 30)", kServer, kValue,
-     [](Settings& s, const std::string& v) {
-       return read_integer(v, 0, 86'400, s.stop_seconds);
-     }},
+     [](Settings& s, const std::string& v) { return read_integer(v, 0, 86'400, s.stop_seconds); }},
 
     {"log.level", "--log-level", "LYRE_LOG_LEVEL", "LOG_LEVEL", "LEVEL",
      "debug, info, warning, error or off (default: info for serve, else warning)", kLog, kValue,

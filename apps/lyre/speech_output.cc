@@ -22,8 +22,9 @@ Status SpeechOutput::open() {
     wav_.emplace(std::move(writer));
     return ok_status();
   }
-  descriptor_ = file_ == "-" ? STDOUT_FILENO
-                             : ::open(file_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  descriptor_ = file_ == "-"
+                    ? STDOUT_FILENO
+                    : ::open(file_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ >= 0) return ok_status();
   return Error{ErrorCode::kInternal,
                "cannot write " + quote(file_.string()) + ": " + std::strerror(errno)};

@@ -30,18 +30,18 @@ void add_setting(CLI::App& app, CommandLine& line, const Setting& setting) {
   CLI::Option* option = nullptr;
   if (setting.kind == SettingKind::kSwitch) {
     // "--flag" and "--flag=false"; a flag never takes the next word, which may be the text.
-    option = app.add_flag(
-        setting.flag,
-        [store](const CLI::results_t& results) {
-          store(results.empty() || results.back().empty() ? "true" : results.back());
-          return true;
-        },
-        setting.help);
+    option = app.add_flag(setting.flag)->description(setting.help)->each(store);
   } else {
     option = app.add_option_function<std::string>(setting.flag, store, setting.help)
                  ->type_name(setting.value_name);
   }
   option->group(group_title(setting.group));
+}
+
+void add_config(CLI::App& app, CommandLine& line) {
+  app.add_option("--config", line.config_file,
+                 "TOML file of settings (or LYRE_CONFIG); flags and environment win over it")
+      ->type_name("FILE");
 }
 
 }  // namespace
@@ -52,9 +52,16 @@ void add_settings(CLI::App& app, CommandLine& line, std::initializer_list<Settin
       if (setting.group == group) add_setting(app, line, setting);
     }
   }
-  app.add_option("--config", line.config_file,
-                 "TOML file of settings (or LYRE_CONFIG); flags and environment win over it")
-      ->type_name("FILE");
+  add_config(app, line);
+}
+
+void add_settings(CLI::App& app, CommandLine& line, std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) {
+    for (const Setting& setting : settings_table()) {
+      if (setting.key == key) add_setting(app, line, setting);
+    }
+  }
+  add_config(app, line);
 }
 
 Result<Settings> load_settings(const CommandLine& line, Settings defaults) {

@@ -5,6 +5,7 @@
 #include <CLI/Formatter.hpp>
 #include <initializer_list>
 #include <string>
+#include <string_view>
 
 #include "lyre/settings.h"
 
@@ -18,6 +19,8 @@ struct CommandLine {
 
 /// Adds the flags of the groups, and --config.
 void add_settings(CLI::App& app, CommandLine& line, std::initializer_list<SettingGroup> groups);
+/// Adds the flags of single settings, by key, and --config.
+void add_settings(CLI::App& app, CommandLine& line, std::initializer_list<std::string_view> keys);
 
 /// Flags over environment over file over defaults; configures the log. Errors go to standard error.
 Result<Settings> load_settings(const CommandLine& line, Settings defaults = {});
