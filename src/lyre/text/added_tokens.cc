@@ -4,14 +4,11 @@
 
 #include <algorithm>
 
+#include "lyre/text/blank.h"
 #include "lyre/text/code_point.h"
 
 namespace lyre {
 namespace {
-
-bool is_white_space(char32_t c) {
-  return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_WHITE_SPACE) != 0;
-}
 
 // \w of Unicode's regular expressions (UTS 18, annex C).
 bool is_word_character(char32_t c) {
