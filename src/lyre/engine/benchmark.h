@@ -18,7 +18,7 @@ struct LanguageModelSpeed {
   double prefill_tokens_per_s = 0;  // one prompt
   double decode_tokens_per_s = 0;   // over the whole batch
   double step_ms_p50 = 0;
-  int64_t bytes_per_step = 0;  // weights read once + KV of every sequence, as held by the backend
+  int64_t bytes_per_step = 0;  // that must be read: weights of a step once, KV of every sequence
   double gb_per_s = 0;         // bytes_per_step by the median step
   std::string backend, weights;
 };

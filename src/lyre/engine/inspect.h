@@ -23,11 +23,11 @@ struct LanguageModelReport {
   int64_t kv_bytes_per_token = 0;
   int64_t kv_bytes = 0;  // at the defaults of EngineConfig
 
-  std::string tokenizer;  // "byte-level BPE, 1,024 entries"
+  std::string tokenizer;  // "byte-level BPE, 1024 entries"
   int tokenizer_entries = 0;
   std::string family;  // empty: none fits, see `family_problem`
   std::string family_problem;
-  std::vector<std::pair<std::string, int>> special_ids;  // "first code" -> 522, "stop" -> 514, ...
+  std::vector<std::pair<std::string, int>> special_ids;  // "first code <custom_token_10>" -> 522
   std::vector<VoiceInfo> voices;
   std::string default_voice;
 };

@@ -77,12 +77,17 @@ std::string choose_default(const std::vector<Voice>& voices,
 
 Result<VoiceSetup> open_voice_setup(const EngineConfig& config) {
   LYRE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::load(config.model / "tokenizer.json"));
+  return choose_voice_setup(config, std::make_shared<const Tokenizer>(std::move(tokenizer)));
+}
+
+Result<VoiceSetup> choose_voice_setup(const EngineConfig& config,
+                                      std::shared_ptr<const Tokenizer> tokenizer) {
   LYRE_ASSIGN_OR_RETURN(const VoiceFile model, read_model_voice_file(config.model));
   VoiceFile given;
   if (!config.voices_file.empty()) {
     LYRE_ASSIGN_OR_RETURN(given, load_voice_file(config.voices_file));
   }
-  LYRE_ASSIGN_OR_RETURN(PromptFamily family, choose_family(config, given, model, tokenizer));
+  LYRE_ASSIGN_OR_RETURN(PromptFamily family, choose_family(config, given, model, *tokenizer));
 
   const VoiceLists lists = {&given.voices, &model.voices, &family.voices};
   std::vector<Voice> voices;
@@ -102,7 +107,7 @@ Result<VoiceSetup> open_voice_setup(const EngineConfig& config) {
   lay_over(setup.sampling, model.sampling);
   lay_over(setup.sampling, given.sampling);
   lay_over(setup.sampling, config.sampling);
-  setup.tokenizer = std::make_shared<const Tokenizer>(std::move(tokenizer));
+  setup.tokenizer = std::move(tokenizer);
   setup.family = std::move(family);
   return setup;
 }

@@ -22,6 +22,9 @@ struct VoiceSetup {
   PromptFamily family;  // with the voices chosen
   SamplingOverrides sampling;
 };
+Result<VoiceSetup> choose_voice_setup(const EngineConfig& config,
+                                      std::shared_ptr<const Tokenizer> tokenizer);
+/// The same with the tokenizer.json of the model folder.
 Result<VoiceSetup> open_voice_setup(const EngineConfig& config);
 
 /// Binds the setup to a codec's codebook.
