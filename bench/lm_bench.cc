@@ -136,7 +136,7 @@ class LmBench {
     options.folder = arguments.model;
     options.weights = arguments.weights;
     options.max_sequences = *std::max_element(arguments.batches.begin(), arguments.batches.end());
-    options.max_sequence_tokens = 1024;
+    options.max_sequence_tokens = std::max(1024, arguments.context + arguments.steps + 8);
     const double start = now_s();
     auto model = open_language_model(options, threads);
     if (!model) std::fprintf(stderr, "lm_bench: %s\n", model.error().message.c_str()), std::exit(1);

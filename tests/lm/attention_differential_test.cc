@@ -16,6 +16,7 @@
 namespace lyre::test {
 namespace {
 
+using cpu::AttentionTask;
 using cpu::KvGeometry;
 using cpu::KvType;
 using cpu::SimdLevel;
@@ -52,12 +53,15 @@ class TestCache {
     }
   }
 
-  std::vector<float> attend(const std::vector<float>& query, int length) const {
-    const auto positions = pages_.size() * KvGeometry::kPageTokens;
-    std::vector<float> scores(positions), sums(static_cast<size_t>(geometry_.width()));
-    std::vector<float> out(static_cast<size_t>(geometry_.head_dim));
-    cpu::attend(geometry_, {query.data(), pool_.data(), geometry_.bytes(), pages_, length},
-                scores.data(), sums.data(), out.data());
+  // queries (heads, D) -> (heads, D)
+  std::vector<float> attend(const std::vector<float>& queries, int length) const {
+    const auto positions = static_cast<int64_t>(pages_.size()) * KvGeometry::kPageTokens;
+    std::vector<float> scores(static_cast<size_t>(AttentionTask::kHeadsAtOnce * positions));
+    std::vector<float> sums(static_cast<size_t>(AttentionTask::kHeadsAtOnce * geometry_.width()));
+    std::vector<float> out(queries.size());
+    const int heads = static_cast<int>(queries.size()) / geometry_.head_dim;
+    cpu::attend(geometry_, {queries.data(), heads, pool_.data(), geometry_.bytes(), pages_, length},
+                {scores.data(), positions, sums.data()}, out.data());
     return out;
   }
 
@@ -120,6 +124,21 @@ TEST_P(Attention, WhatLiesBeyondTheLengthChangesNoBit) {
     const std::vector<float> out = whole.attend(query, length);
     EXPECT_TRUE(all_close(out, whole.expected(query, length), tolerance(type)));
     EXPECT_EQ(out, whole.attend(query, length));
+  }
+}
+
+// Heads that share keys and values, alone and together.
+TEST_P(Attention, HeadsTogetherAreTheSameBitsAsAlone) {
+  const TestCache cache(std::get<0>(GetParam()), 24, 150);
+  for (const size_t heads : {2u, 3u, 4u, 5u, 8u, 11u}) {
+    const std::vector<float> queries = normal_values(heads * 24, 26, 0.3f);
+    const std::vector<float> together = cache.attend(queries, 150);
+    for (size_t h = 0; h < heads; ++h) {
+      const auto first = static_cast<std::ptrdiff_t>(h * 24);
+      const std::vector<float> query(queries.begin() + first, queries.begin() + first + 24);
+      const std::vector<float> out(together.begin() + first, together.begin() + first + 24);
+      EXPECT_EQ(cache.attend(query, 150), out) << "head " << h << " of " << heads;
+    }
   }
 }
 

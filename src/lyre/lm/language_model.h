@@ -49,9 +49,10 @@ struct LanguageModelInfo {
   int64_t kv_bytes_per_token = 0;  // as held by this backend
   int64_t kv_bytes = 0;            // the whole pool
   int max_sequences = 0;
-  int max_batch_tokens = 0;  // most tokens of one step, prompt chunks and decodes together
-  std::string backend;       // "reference", "cpu avx512", ...
-  std::string weights;       // "bf16", "int8 (error 0.4 %)", ...
+  int max_sequence_tokens = 0;  // of one sequence: as asked for, but not more than the model allows
+  int max_batch_tokens = 0;     // most tokens of one step, prompt chunks and decodes together
+  std::string backend;          // "reference", "cpu avx512", ...
+  std::string weights;          // "bf16", "int8 (error 0.4 %)", ...
 };
 
 /// Seam: reference | cpu | cuda. Engine thread only. All memory is taken at open of the model;

@@ -44,6 +44,7 @@ LanguageModelInfo model_info(const LlamaConfig& config, const LanguageModelOptio
   info.head_dim = config.head_dim;
   info.ffn = config.ffn;
   info.max_sequences = options.max_sequences;
+  info.max_sequence_tokens = options.max_sequence_tokens;
   info.max_batch_tokens = options.max_batch_tokens;
   return info;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <hwy/cache_control.h>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "lyre/lm/cpu/attention.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -28,23 +30,44 @@ HWY_INLINE Vector load(const hwy::float16_t* from) {
   return hn::PromoteTo(Floats(), hn::LoadU(hn::Rebind<hwy::float16_t, Floats>(), from));
 }
 
-// scores[j] = query . key j for the positions of one page.
-template <class Element>
-HWY_INLINE void score_page(const float* HWY_RESTRICT query, const Element* HWY_RESTRICT keys,
-                           int64_t dim, float* HWY_RESTRICT scores) {
+// AVX-512 has 32 registers, the others 16.
+constexpr bool kManyRegisters = HWY_MAX_BYTES >= 64;
+
+// Asks for `bytes` of the page that comes next while this one is read: pages lie anywhere, and the
+// hardware's prefetchers start anew in each.
+HWY_INLINE void prefetch(const std::byte* from, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) hwy::Prefetch(from + at);
+}
+
+// scores[h * stride + j] = query h . key j for the positions of one page.
+template <int Heads, class Element>
+HWY_INLINE void score_page(const float* HWY_RESTRICT queries, const std::byte* page,
+                           const std::byte* next, int64_t dim, float* HWY_RESTRICT scores,
+                           int64_t stride) {
   const Floats d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  constexpr int kVectors = 4;
+  const auto* HWY_RESTRICT keys = reinterpret_cast<const Element*>(page);
+  constexpr int64_t kRowBytes = kPage * sizeof(Element);
+  constexpr int kVectors = kManyRegisters ? 4 : 2;
   for (int64_t j = 0; j < kPage; j += kVectors * lanes) {
-    Vector sums[kVectors];
-    for (auto& sum : sums) sum = hn::Zero(d);
+    Vector sums[Heads][kVectors];
+    for (auto& head : sums) {
+      for (auto& sum : head) sum = hn::Zero(d);
+    }
     for (int64_t i = 0; i < dim; ++i) {
-      const Vector q = hn::Set(d, query[i]);
+      prefetch(next + i * kRowBytes, kRowBytes);
       for (int v = 0; v < kVectors; ++v) {
-        sums[v] = hn::MulAdd(q, load(keys + i * kPage + j + v * lanes), sums[v]);
+        const Vector key = load(keys + i * kPage + j + v * lanes);
+        for (int h = 0; h < Heads; ++h) {
+          sums[h][v] = hn::MulAdd(hn::Set(d, queries[h * dim + i]), key, sums[h][v]);
+        }
       }
     }
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[v], d, scores + j + v * lanes);
+    for (int h = 0; h < Heads; ++h) {
+      for (int v = 0; v < kVectors; ++v) {
+        hn::StoreU(sums[h][v], d, scores + h * stride + j + v * lanes);
+      }
+    }
   }
 }
 
@@ -69,61 +92,120 @@ HWY_INLINE float softmax_weights(float* scores, int64_t length) {
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
-// sums[first ...] of V vectors = sum over positions of weight * value.
-template <int V, class Element>
+// The pages of one KV head, in order of position.
+class Pages {
+ public:
+  Pages(const AttentionTask& task) : task_(task) {}
+
+  int64_t count() const { return (task_.length + kPage - 1) / kPage; }
+  const std::byte* at(int64_t i) const {
+    return task_.pool + task_.pages[static_cast<size_t>(i)] * task_.page_bytes;
+  }
+  // The last page stands for the one after it, which is not there.
+  const std::byte* after(int64_t i) const { return at(std::min(i + 1, count() - 1)); }
+
+ private:
+  const AttentionTask& task_;
+};
+
+// sums[h * width + first ...] of V vectors = sum over positions of weight * value.
+template <int Heads, int V, class Element>
 HWY_INLINE void weigh_values(const AttentionTask& task, int64_t values_offset, int64_t width,
-                             const float* HWY_RESTRICT weights, int64_t first, float* sums) {
+                             const float* HWY_RESTRICT weights, int64_t stride, int64_t first,
+                             float* sums) {
   const Floats d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  Vector acc[V];
-  for (auto& a : acc) a = hn::Zero(d);
-  for (int64_t begin = 0; begin < task.length; begin += kPage) {
-    const std::byte* head =
-        task.pool + task.pages[static_cast<size_t>(begin / kPage)] * task.page_bytes;
-    const auto* values = reinterpret_cast<const Element*>(head + values_offset) + first;
-    const int64_t count = std::min<int64_t>(kPage, task.length - begin);
+  const Pages pages(task);
+  Vector acc[Heads][V];
+  for (auto& head : acc) {
+    for (auto& a : head) a = hn::Zero(d);
+  }
+  const int64_t offset = values_offset + first * static_cast<int64_t>(sizeof(Element));
+  const int64_t row_bytes = width * static_cast<int64_t>(sizeof(Element));
+  for (int64_t page = 0; page < pages.count(); ++page) {
+    const auto* values = reinterpret_cast<const Element*>(pages.at(page) + offset);
+    const std::byte* next = pages.after(page) + offset;
+    const int64_t begin = page * kPage, count = std::min<int64_t>(kPage, task.length - begin);
     for (int64_t j = 0; j < count; ++j) {
-      const Vector weight = hn::Set(d, weights[begin + j]);
+      prefetch(next + j * row_bytes, V * lanes * static_cast<int64_t>(sizeof(Element)));
       for (int v = 0; v < V; ++v) {
-        acc[v] = hn::MulAdd(weight, load(values + j * width + v * lanes), acc[v]);
+        const Vector value = load(values + j * width + v * lanes);
+        for (int h = 0; h < Heads; ++h) {
+          acc[h][v] = hn::MulAdd(hn::Set(d, weights[h * stride + begin + j]), value, acc[h][v]);
+        }
       }
     }
   }
-  for (int v = 0; v < V; ++v) hn::StoreU(acc[v], d, sums + first + v * lanes);
+  for (int h = 0; h < Heads; ++h) {
+    for (int v = 0; v < V; ++v) hn::StoreU(acc[h][v], d, sums + h * width + first + v * lanes);
+  }
+}
+
+template <int Heads, class Element>
+void attend_heads(const KvGeometry& geometry, const AttentionTask& task,
+                  const AttentionScratch& scratch, float* out) {
+  const Floats d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t dim = geometry.head_dim, width = geometry.width(), stride = scratch.positions;
+  const Pages pages(task);
+  for (int64_t page = 0; page < pages.count(); ++page) {
+    score_page<Heads, Element>(task.queries, pages.at(page), pages.after(page), dim,
+                               scratch.scores + page * kPage, stride);
+  }
+  float scales[Heads];
+  for (int h = 0; h < Heads; ++h) {
+    scales[h] = 1.0f / softmax_weights(scratch.scores + h * stride, task.length);
+  }
+  const int64_t offset = geometry.values_offset_bytes();
+  constexpr int kMost = kManyRegisters && Heads <= 3 ? 8 : kManyRegisters || Heads <= 2 ? 4 : 2;
+  int64_t first = 0;
+  for (; first + kMost * lanes <= width; first += kMost * lanes) {
+    weigh_values<Heads, kMost, Element>(task, offset, width, scratch.scores, stride, first,
+                                        scratch.sums);
+  }
+  for (; first + 2 * lanes <= width; first += 2 * lanes) {
+    weigh_values<Heads, 2, Element>(task, offset, width, scratch.scores, stride, first,
+                                    scratch.sums);
+  }
+  for (; first < width; first += lanes) {
+    weigh_values<Heads, 1, Element>(task, offset, width, scratch.scores, stride, first,
+                                    scratch.sums);
+  }
+  for (int h = 0; h < Heads; ++h) {
+    for (int64_t i = 0; i < dim; ++i) out[h * dim + i] = scratch.sums[h * width + i] * scales[h];
+  }
 }
 
 template <class Element>
-void attend_typed(const KvGeometry& geometry, const AttentionTask& task, float* scores, float* sums,
-                  float* out) {
-  const Floats d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t dim = geometry.head_dim, width = geometry.width();
-  for (int64_t begin = 0; begin < task.length; begin += kPage) {
-    const std::byte* head =
-        task.pool + task.pages[static_cast<size_t>(begin / kPage)] * task.page_bytes;
-    score_page(task.query, reinterpret_cast<const Element*>(head), dim, scores + begin);
+void attend_typed(const KvGeometry& geometry, const AttentionTask& task,
+                  const AttentionScratch& scratch, float* out) {
+  AttentionTask part = task;
+  for (int left = task.heads; left > 0; left -= part.heads) {
+    part.heads = std::min(left, AttentionTask::kHeadsAtOnce);
+    switch (part.heads) {
+      case 4:
+        attend_heads<4, Element>(geometry, part, scratch, out);
+        break;
+      case 3:
+        attend_heads<3, Element>(geometry, part, scratch, out);
+        break;
+      case 2:
+        attend_heads<2, Element>(geometry, part, scratch, out);
+        break;
+      default:
+        attend_heads<1, Element>(geometry, part, scratch, out);
+    }
+    part.queries += part.heads * geometry.head_dim;
+    out += part.heads * geometry.head_dim;
   }
-  const float scale = 1.0f / softmax_weights(scores, task.length);
-  const int64_t offset = geometry.values_offset_bytes();
-  int64_t first = 0;
-  for (; first + 8 * lanes <= width; first += 8 * lanes) {
-    weigh_values<8, Element>(task, offset, width, scores, first, sums);
-  }
-  for (; first + 4 * lanes <= width; first += 4 * lanes) {
-    weigh_values<4, Element>(task, offset, width, scores, first, sums);
-  }
-  for (; first < width; first += lanes) {
-    weigh_values<1, Element>(task, offset, width, scores, first, sums);
-  }
-  for (int64_t i = 0; i < dim; ++i) out[i] = sums[i] * scale;
 }
 
-void attend_any(const KvGeometry& geometry, const AttentionTask& task, float* scores, float* sums,
-                float* out) {
+void attend_any(const KvGeometry& geometry, const AttentionTask& task,
+                const AttentionScratch& scratch, float* out) {
   if (geometry.type == KvType::kF16) {
-    attend_typed<hwy::float16_t>(geometry, task, scores, sums, out);
+    attend_typed<hwy::float16_t>(geometry, task, scratch, out);
   } else {
-    attend_typed<float>(geometry, task, scores, sums, out);
+    attend_typed<float>(geometry, task, scratch, out);
   }
 }
 
@@ -174,9 +256,9 @@ void store_value(const KvGeometry& geometry, const float* value, int slot, std::
   store(geometry, value, head + geometry.values_offset_bytes(), slot * geometry.width(), 1);
 }
 
-void attend(const KvGeometry& geometry, const AttentionTask& task, float* scores, float* sums,
+void attend(const KvGeometry& geometry, const AttentionTask& task, const AttentionScratch& scratch,
             float* out) {
-  HWY_DYNAMIC_DISPATCH(attend_any)(geometry, task, scores, sums, out);
+  HWY_DYNAMIC_DISPATCH(attend_any)(geometry, task, scratch, out);
 }
 
 }  // namespace lyre::cpu

@@ -31,18 +31,28 @@ void store_key(const KvGeometry& geometry, const float* key, int slot, std::byte
 /// Writes value (D,) likewise.
 void store_value(const KvGeometry& geometry, const float* value, int slot, std::byte* head);
 
-/// Attention of one query head over positions 0 .. length-1.
+/// Attention of query heads that share one KV head, over positions 0 .. length-1.
 struct AttentionTask {
-  const float* query = nullptr;     // (D,), rotated, multiplied by 1/sqrt(D)
+  /// So many heads read the keys and values together; more go in turns.
+  static constexpr int kHeadsAtOnce = 4;
+
+  const float* queries = nullptr;  // (heads, D), rotated, multiplied by 1/sqrt(D)
+  int heads = 1;
   const std::byte* pool = nullptr;  // the head's part of page p lies at pool + p * page_bytes
   int64_t page_bytes = 0;
   std::span<const int32_t> pages;  // of the sequence, in order of position
   int length = 0;
 };
 
-/// out (D,). scores: scratch of whole pages, at least `length`; sums: scratch (width,).
-/// The order of all sums depends on the length only.
-void attend(const KvGeometry& geometry, const AttentionTask& task, float* scores, float* sums,
+struct AttentionScratch {
+  float* scores = nullptr;  // (kHeadsAtOnce, positions)
+  int64_t positions = 0;    // whole pages, at least the length
+  float* sums = nullptr;    // (kHeadsAtOnce, width)
+};
+
+/// out (heads, D). The order of all sums depends on the length only, not on how many heads are
+/// computed together.
+void attend(const KvGeometry& geometry, const AttentionTask& task, const AttentionScratch& scratch,
             float* out);
 
 }  // namespace lyre::cpu

@@ -12,6 +12,7 @@
 
 namespace lyre {
 
+using cpu::AttentionTask;
 using cpu::CpuLayer;
 using cpu::CpuWeights;
 using cpu::WeightMatrix;
@@ -38,8 +39,7 @@ CpuModel::CpuModel(CpuWeights weights, const LanguageModelOptions& options, Thre
       config_(weights_.config),
       info_(model_info(config_, options)),
       table_(table_limits(config_, options)),
-      threads_(threads),
-      barrier_(threads.size()) {
+      threads_(threads) {
   kv_.type = options.kv == KvFormat::kF16 ? cpu::KvType::kF16 : cpu::KvType::kF32;
   kv_.head_dim = config_.head_dim;
   kv_layer_bytes_ = kv_.bytes() * config_.kv_heads;
@@ -73,7 +73,7 @@ Status CpuModel::allocate(const LanguageModelOptions& options) {
   head_weighted_.resize(head_hidden_.size());
   rows_.reserve(static_cast<size_t>(tokens));
   heads_.reserve(static_cast<size_t>(heads));
-  const int64_t block = std::max<int64_t>(kBlock, config_.head_dim);
+  const int64_t block = std::max<int64_t>(kMostBlock, config_.head_dim);
   const int64_t positions =
       int64_t{SequenceTable::pages_for(options.max_sequence_tokens)} * SequenceTable::kPageTokens;
   for (int thread = 0; thread < threads_.size(); ++thread) {
@@ -87,8 +87,8 @@ Status CpuModel::allocate(const LanguageModelOptions& options) {
     scratch.first.resize(product(tokens, block));
     scratch.second.resize(product(tokens, block));
     scratch.scales.resize(static_cast<size_t>(tokens));
-    scratch.scores.resize(static_cast<size_t>(positions));
-    scratch.sums.resize(static_cast<size_t>(kv_.width()));
+    scratch.scores.resize(product(AttentionTask::kHeadsAtOnce, positions));
+    scratch.sums.resize(product(AttentionTask::kHeadsAtOnce, kv_.width()));
   }
   return ok_status();
 }
@@ -111,7 +111,11 @@ Status CpuModel::step(std::span<const Slice> batch, std::span<SliceResult> resul
   LYRE_ASSIGN_OR_RETURN(const std::span<const SliceWork> work, table_.plan(batch, results));
   collect_rows(batch, work);
   if (rows_.empty()) return ok_status();
-  threads_.run([this, results](int thread) { run_step(thread, results); });
+  clock_.begin_region();
+  threads_.run([this, results](int thread) {
+    Worker worker = {scratch_[static_cast<size_t>(thread)], clock_.start()};
+    run_step(worker, results);
+  });
   return ok_status();
 }
 
@@ -134,57 +138,49 @@ void CpuModel::collect_rows(std::span<const Slice> batch, std::span<const SliceW
   });
 }
 
-void CpuModel::run_step(int thread, std::span<SliceResult> results) {
+void CpuModel::run_step(Worker& worker, std::span<SliceResult> results) {
   Stream stream = {hidden_.data(), weighted_.data(), static_cast<int64_t>(rows_.size())};
-  embed(thread, stream);
-  barrier_.wait();
+  embed(worker, stream);
   for (int l = 0; l < config_.layers; ++l) {
     const CpuLayer& layer = weights_.layers[static_cast<size_t>(l)];
     const bool last = l + 1 == config_.layers;
-    project_heads(thread, l, stream);
-    barrier_.wait();
+    project_heads(worker, l, stream);
     if (last) {
       // Beyond the last keys and values only the tokens that draw matter.
       if (heads_.empty()) return;
-      keep_head_rows(thread, stream);
-      stream = {head_hidden_.data(), head_weighted_.data(), static_cast<int64_t>(heads_.size())};
+      const Stream kept = {head_hidden_.data(), head_weighted_.data(),
+                           static_cast<int64_t>(heads_.size())};
+      keep_head_rows(worker, stream, kept);
+      stream = kept;
     }
-    attend_rows(thread, l, stream.rows, last);
-    barrier_.wait();
-    project_residual(thread, layer.attention_output, attended_.data(), layer.post_attention_norm,
+    attend_rows(worker, l, stream.rows, last);
+    project_residual(worker, layer.attention_output, attended_.data(), layer.post_attention_norm,
                      stream);
-    barrier_.wait();
-    feed_forward_in(thread, layer, stream);
-    barrier_.wait();
-    project_residual(
-        thread, layer.down, activations_.data(),
-        last ? weights_.final_norm : weights_.layers[static_cast<size_t>(l) + 1].input_norm,
-        stream);
-    barrier_.wait();
+    feed_forward_in(worker, layer, stream);
+    const std::vector<float>& next_norm =
+        last ? weights_.final_norm : weights_.layers[static_cast<size_t>(l) + 1].input_norm;
+    project_residual(worker, layer.down, activations_.data(), next_norm, stream);
   }
-  compute_logits(thread, stream);
-  barrier_.wait();
-  const auto vocabulary = static_cast<size_t>(config_.vocabulary);
-  for (size_t i = static_cast<size_t>(thread); i < heads_.size();
-       i += static_cast<size_t>(threads_.size())) {
-    const Head& head = heads_[i];
-    const std::span<const float> logits =
-        std::span(logits_).subspan(static_cast<size_t>(head.id) * vocabulary, vocabulary);
-    table_.draw(*head.sequence, logits, scratch_[static_cast<size_t>(thread)].draw,
-                results[head.slice]);
-  }
+  compute_logits(worker, stream);
+  draw_tokens(worker, results);
 }
 
-void CpuModel::embed(int thread, const Stream& stream) {
+// At least two blocks a thread where the matrix has them, so that no thread waits long for another.
+int64_t CpuModel::block_of(int64_t rows) const noexcept {
+  constexpr int64_t kGrain = 16;
+  const int64_t share = rows / (2 * threads_.size()) / kGrain * kGrain;
+  return std::clamp(share, kGrain, kMostBlock);
+}
+
+void CpuModel::embed(Worker& worker, const Stream& stream) {
   const int64_t width = config_.hidden;
   const std::vector<float>& norm = weights_.layers.front().input_norm;
-  const auto [begin, end] = threads_.split(stream.rows, 1, thread);
-  for (int64_t t = begin; t < end; ++t) {
+  worker.phases.run(stream.rows, [&](int64_t t) {
     float* hidden = stream.hidden + t * width;
     float* weighted = stream.weighted + t * width;
     cpu::decode_row(weights_.embedding, rows_[static_cast<size_t>(t)].token, hidden);
     for (int64_t i = 0; i < width; ++i) weighted[i] = hidden[i] * norm[static_cast<size_t>(i)];
-  }
+  });
 }
 
 void CpuModel::measure_scales(const Stream& stream, ThreadScratch& scratch) const {
@@ -201,19 +197,20 @@ std::byte* CpuModel::kv_head(const Sequence& sequence, int position, int layer,
   return kv_pool_.data() + page * kv_page_bytes_ + layer * kv_layer_bytes_ + head * kv_.bytes();
 }
 
-// Query, key and value heads are the units that threads share: a head is rotated, and keys and
+// Query, key and value heads are the chunks that threads share: a head is rotated, and keys and
 // values go to their page, by the thread that made it.
-void CpuModel::project_heads(int thread, int l, const Stream& stream) {
+void CpuModel::project_heads(Worker& worker, int l, const Stream& stream) {
   const CpuLayer& layer = weights_.layers[static_cast<size_t>(l)];
-  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
-  measure_scales(stream, scratch);
+  ThreadScratch& scratch = worker.scratch;
   const int dim = config_.head_dim, half = dim / 2;
   const float query_scale = 1.0f / std::sqrt(static_cast<float>(dim));
-  const auto [begin, end] = threads_.split(config_.heads + 2 * config_.kv_heads, 1, thread);
-  for (int64_t unit = begin; unit < end; ++unit) {
-    const bool is_query = unit < config_.heads;
-    const bool is_key = !is_query && unit < config_.heads + config_.kv_heads;
-    const auto head = static_cast<int>(is_query ? unit : (unit - config_.heads) % config_.kv_heads);
+  bool measured = false;
+  worker.phases.run(config_.heads + 2 * config_.kv_heads, [&](int64_t chunk) {
+    if (!std::exchange(measured, true)) measure_scales(stream, scratch);
+    const bool is_query = chunk < config_.heads;
+    const bool is_key = !is_query && chunk < config_.heads + config_.kv_heads;
+    const auto head =
+        static_cast<int>(is_query ? chunk : (chunk - config_.heads) % config_.kv_heads);
     const WeightMatrix& matrix = is_query ? layer.query : is_key ? layer.key : layer.value;
     cpu::matmul(matrix, int64_t{head} * dim, int64_t{head + 1} * dim, stream.weighted,
                 config_.hidden, stream.rows, scratch.first.data(), dim);
@@ -235,47 +232,50 @@ void CpuModel::project_heads(int thread, int l, const Stream& stream) {
         cpu::store_value(kv_, values, slot, kv_head(*row.sequence, row.position, l, head));
       }
     }
-  }
+  });
 }
 
-// Dealt out one by one: neighbours in a prompt chunk have nearly the same length.
-void CpuModel::attend_rows(int thread, int layer, int64_t rows, bool heads_only) {
-  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
+void CpuModel::keep_head_rows(Worker& worker, const Stream& from, const Stream& to) {
+  const int64_t width = config_.hidden;
+  worker.phases.run(to.rows, [&](int64_t i) {
+    const auto row = static_cast<int64_t>(heads_[static_cast<size_t>(i)].row);
+    std::copy_n(from.hidden + row * width, width, to.hidden + i * width);
+  });
+}
+
+// The query heads of a KV head stay together unless that would leave threads without work.
+void CpuModel::attend_rows(Worker& worker, int layer, int64_t rows, bool heads_only) {
+  ThreadScratch& scratch = worker.scratch;
   const int64_t dim = config_.head_dim, width = config_.query_rows();
   const int group = config_.heads / config_.kv_heads;
-  for (int64_t item = thread; item < rows * config_.heads; item += threads_.size()) {
-    const int64_t out_row = item / config_.heads, head = item % config_.heads;
+  const int together = rows * config_.kv_heads >= threads_.size() ? group : 1;
+  const int64_t parts = config_.heads / together;  // of a row
+  const int64_t positions =
+      static_cast<int64_t>(scratch.scores.size()) / AttentionTask::kHeadsAtOnce;
+  worker.phases.run(rows * parts, [&](int64_t chunk) {
+    const int64_t out_row = chunk / parts, head = chunk % parts * together;
     const auto in_row = static_cast<int64_t>(heads_only ? heads_[static_cast<size_t>(out_row)].row
                                                         : static_cast<size_t>(out_row));
     const Row& row = rows_[static_cast<size_t>(in_row)];
-    const cpu::AttentionTask task = {
-        .query = &queries_[static_cast<size_t>(in_row * width + head * dim)],
+    const AttentionTask task = {
+        .queries = &queries_[static_cast<size_t>(in_row * width + head * dim)],
+        .heads = together,
         .pool = kv_pool_.data() + layer * kv_layer_bytes_ + head / group * kv_.bytes(),
         .page_bytes = kv_page_bytes_,
         .pages = row.sequence->pages,
         .length = row.position + 1};
-    cpu::attend(kv_, task, scratch.scores.data(), scratch.sums.data(),
+    cpu::attend(kv_, task, {scratch.scores.data(), positions, scratch.sums.data()},
                 &attended_[static_cast<size_t>(out_row * width + head * dim)]);
-  }
-}
-
-void CpuModel::keep_head_rows(int thread, const Stream& stream) {
-  const int64_t width = config_.hidden;
-  const auto [begin, end] = threads_.split(static_cast<int64_t>(heads_.size()), 1, thread);
-  for (int64_t i = begin; i < end; ++i) {
-    const auto row = static_cast<int64_t>(heads_[static_cast<size_t>(i)].row);
-    std::copy_n(stream.hidden + row * width, width, &head_hidden_[product(i, width)]);
-  }
+  });
 }
 
 // stream.hidden += inputs (rows, K) * matrix^T; stream.weighted for the norm that follows.
-void CpuModel::project_residual(int thread, const WeightMatrix& matrix, const float* inputs,
+void CpuModel::project_residual(Worker& worker, const WeightMatrix& matrix, const float* inputs,
                                 const std::vector<float>& norm, const Stream& stream) {
-  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
-  const int64_t width = config_.hidden;
-  const auto [begin, end] = threads_.split(width, kGrain, thread);
-  for (int64_t first = begin; first < end; first += kBlock) {
-    const int64_t count = std::min(kBlock, end - first);
+  ThreadScratch& scratch = worker.scratch;
+  const int64_t width = config_.hidden, block = block_of(width);
+  worker.phases.run((width + block - 1) / block, [&](int64_t chunk) {
+    const int64_t first = chunk * block, count = std::min(block, width - first);
     cpu::matmul(matrix, first, first + count, inputs, matrix.columns, stream.rows,
                 scratch.first.data(), count);
     for (int64_t t = 0; t < stream.rows; ++t) {
@@ -283,15 +283,16 @@ void CpuModel::project_residual(int thread, const WeightMatrix& matrix, const fl
                         &norm[static_cast<size_t>(first)], stream.hidden + t * width + first,
                         stream.weighted + t * width + first, count);
     }
-  }
+  });
 }
 
-void CpuModel::feed_forward_in(int thread, const CpuLayer& layer, const Stream& stream) {
-  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
-  measure_scales(stream, scratch);
-  const auto [begin, end] = threads_.split(config_.ffn, kGrain, thread);
-  for (int64_t first = begin; first < end; first += kBlock) {
-    const int64_t count = std::min(kBlock, end - first);
+void CpuModel::feed_forward_in(Worker& worker, const CpuLayer& layer, const Stream& stream) {
+  ThreadScratch& scratch = worker.scratch;
+  const int64_t width = config_.ffn, block = block_of(width);
+  bool measured = false;
+  worker.phases.run((width + block - 1) / block, [&](int64_t chunk) {
+    if (!std::exchange(measured, true)) measure_scales(stream, scratch);
+    const int64_t first = chunk * block, count = std::min(block, width - first);
     cpu::matmul(layer.gate, first, first + count, stream.weighted, config_.hidden, stream.rows,
                 scratch.first.data(), count);
     cpu::matmul(layer.up, first, first + count, stream.weighted, config_.hidden, stream.rows,
@@ -300,24 +301,25 @@ void CpuModel::feed_forward_in(int thread, const CpuLayer& layer, const Stream& 
       cpu::silu_multiply(&scratch.first[static_cast<size_t>(t * count)],
                          &scratch.second[static_cast<size_t>(t * count)],
                          scratch.scales[static_cast<size_t>(t)],
-                         &activations_[static_cast<size_t>(t * config_.ffn + first)], count);
+                         &activations_[static_cast<size_t>(t * width + first)], count);
     }
-  }
+  });
 }
 
-void CpuModel::compute_logits(int thread, const Stream& stream) {
-  ThreadScratch& scratch = scratch_[static_cast<size_t>(thread)];
-  measure_scales(stream, scratch);
+void CpuModel::compute_logits(Worker& worker, const Stream& stream) {
+  ThreadScratch& scratch = worker.scratch;
+  bool measured = false;
   for (size_t first = 0, last; first < heads_.size(); first = last) {
-    const std::span<const TokenRange> ranges = heads_[first].legal.ranges();
     last = first + 1;
     while (last < heads_.size() && heads_[last].legal == heads_[first].legal) ++last;
     const float* inputs = stream.weighted + static_cast<int64_t>(first) * config_.hidden;
     const auto tokens = static_cast<int64_t>(last - first);
-    for (const TokenRange range : ranges) {
-      const auto [begin, end] = threads_.split(range.end - range.begin, kGrain, thread);
-      for (int64_t row = range.begin + begin; row < range.begin + end; row += kBlock) {
-        const int64_t count = std::min(kBlock, range.begin + end - row);
+    for (const TokenRange range : heads_[first].legal.ranges()) {
+      const int64_t rows = range.end - range.begin, block = block_of(rows);
+      worker.phases.run((rows + block - 1) / block, [&](int64_t chunk) {
+        if (!std::exchange(measured, true)) measure_scales(stream, scratch);
+        const int64_t row = range.begin + chunk * block;
+        const int64_t count = std::min(block, range.end - row);
         cpu::matmul(weights_.output, row, row + count, inputs, config_.hidden, tokens,
                     scratch.first.data(), count);
         for (int64_t t = 0; t < tokens; ++t) {
@@ -327,9 +329,19 @@ void CpuModel::compute_logits(int thread, const Stream& stream) {
           cpu::scale_row(&scratch.first[static_cast<size_t>(t * count)], scratch.scales[head],
                          &logits_[out], count);
         }
-      }
+      });
     }
   }
+}
+
+void CpuModel::draw_tokens(Worker& worker, std::span<SliceResult> results) {
+  const auto vocabulary = static_cast<size_t>(config_.vocabulary);
+  worker.phases.run(static_cast<int64_t>(heads_.size()), [&](int64_t chunk) {
+    const Head& head = heads_[static_cast<size_t>(chunk)];
+    const std::span<const float> logits =
+        std::span(logits_).subspan(static_cast<size_t>(head.id) * vocabulary, vocabulary);
+    table_.draw(*head.sequence, logits, worker.scratch.draw, results[head.slice]);
+  });
 }
 
 }  // namespace lyre

@@ -8,7 +8,7 @@
 #include "lyre/lm/cpu/attention.h"
 #include "lyre/lm/cpu/cpu_weights.h"
 #include "lyre/lm/cpu/page_memory.h"
-#include "lyre/lm/cpu/spin_barrier.h"
+#include "lyre/lm/cpu/phase_clock.h"
 #include "lyre/lm/language_model.h"
 #include "lyre/lm/open_language_model.h"
 #include "lyre/lm/sequence_table.h"
@@ -57,32 +57,38 @@ class CpuModel final : public LanguageModel {
   };
   // What one thread needs for itself.
   struct ThreadScratch {
-    std::vector<float> first, second;  // (T, kBlock or D) products of one block of rows
+    std::vector<float> first, second;  // (T, kMostBlock or D) products of one block of rows
     std::vector<float> scales;         // (T,) 1/rms
-    std::vector<float> scores;         // (max_sequence_tokens,)
-    std::vector<float> sums;           // (D,) rounded up
+    std::vector<float> scores;         // (kHeadsAtOnce, max_sequence_tokens in whole pages)
+    std::vector<float> sums;           // (kHeadsAtOnce, D rounded up)
     DrawScratch draw;
   };
 
   // Rows of a matrix that one thread multiplies at a time: a few hundred kB of weights, so that a
   // batch of tokens finds them in the second-level cache.
-  static constexpr int64_t kBlock = 64;
-  static constexpr int64_t kGrain = 16;  // threads share a matrix at multiples of these rows
+  static constexpr int64_t kMostBlock = 64;
 
   CpuModel(cpu::CpuWeights weights, const LanguageModelOptions& options, ThreadPool& threads);
   Status allocate(const LanguageModelOptions& options);
   void collect_rows(std::span<const Slice> batch, std::span<const SliceWork> work);
 
-  // The parts of a step, each run by all threads together.
-  void run_step(int thread, std::span<SliceResult> results);
-  void embed(int thread, const Stream& stream);
-  void project_heads(int thread, int layer, const Stream& stream);
-  void attend_rows(int thread, int layer, int64_t rows, bool heads_only);
-  void keep_head_rows(int thread, const Stream& stream);
-  void project_residual(int thread, const cpu::WeightMatrix& matrix, const float* inputs,
+  // One thread's way through a step; the parts are phases that all threads share.
+  struct Worker {
+    ThreadScratch& scratch;
+    cpu::PhaseClock::Cursor phases;
+  };
+  void run_step(Worker& worker, std::span<SliceResult> results);
+  void embed(Worker& worker, const Stream& stream);
+  void project_heads(Worker& worker, int layer, const Stream& stream);
+  void attend_rows(Worker& worker, int layer, int64_t rows, bool heads_only);
+  void keep_head_rows(Worker& worker, const Stream& from, const Stream& to);
+  void project_residual(Worker& worker, const cpu::WeightMatrix& matrix, const float* inputs,
                         const std::vector<float>& norm, const Stream& stream);
-  void feed_forward_in(int thread, const cpu::CpuLayer& layer, const Stream& stream);
-  void compute_logits(int thread, const Stream& stream);
+  void feed_forward_in(Worker& worker, const cpu::CpuLayer& layer, const Stream& stream);
+  void compute_logits(Worker& worker, const Stream& stream);
+  void draw_tokens(Worker& worker, std::span<SliceResult> results);
+
+  int64_t block_of(int64_t rows) const noexcept;
   void measure_scales(const Stream& stream, ThreadScratch& scratch) const;
   std::byte* kv_head(const Sequence& sequence, int position, int layer, int head) const noexcept;
 
@@ -91,7 +97,7 @@ class CpuModel final : public LanguageModel {
   LanguageModelInfo info_;
   SequenceTable table_;
   ThreadPool& threads_;
-  cpu::SpinBarrier barrier_;
+  cpu::PhaseClock clock_;
   cpu::KvGeometry kv_;
   int64_t kv_layer_bytes_ = 0, kv_page_bytes_ = 0;  // of one page
   cpu::PageMemory kv_pool_;                         // [page][layer][kv head]
