@@ -2,6 +2,7 @@
 
 #include <unicode/uchar.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 
@@ -22,6 +23,13 @@ std::string_view name_of(const embedded::EmbeddedFile& file) {
   return file.name.substr(0, file.name.size() - kExtension.size());
 }
 
+std::string names_in_words() {
+  std::string names;
+  for (const std::string& name : family_names())
+    names.append(names.empty() ? "" : ", ").append(name);
+  return names;
+}
+
 bool is_path(const std::string& name_or_path) {
   return name_or_path.find('/') != std::string::npos || name_or_path.ends_with(kExtension);
 }
@@ -39,6 +47,7 @@ Result<std::string> read_file(const std::filesystem::path& path) {
 std::vector<std::string> family_names() {
   std::vector<std::string> names;
   for (const embedded::EmbeddedFile& file : embedded::families()) names.emplace_back(name_of(file));
+  std::sort(names.begin(), names.end());
   return names;
 }
 
@@ -47,14 +56,12 @@ Result<PromptFamily> load_family(const std::string& name_or_path) {
     LYRE_ASSIGN_OR_RETURN(const std::string contents, read_file(name_or_path));
     return parse_family_file(contents, name_or_path);
   }
-  std::string names;
   for (const embedded::EmbeddedFile& file : embedded::families()) {
     if (name_of(file) == name_or_path)
       return parse_family_file(file.contents, std::string(file.name));
-    names.append(names.empty() ? "" : ", ").append(name_of(file));
   }
   return Error{ErrorCode::kNotFound, "no prompt family " + quote(name_or_path) + "; there are " +
-                                         names + ", or the path of a family file"};
+                                         names_in_words() + ", or the path of a family file"};
 }
 
 Result<PromptFamily> detect_family(const Tokenizer& tokenizer) {
@@ -67,12 +74,9 @@ Result<PromptFamily> detect_family(const Tokenizer& tokenizer) {
     if (has_all && family.detect.size() > best.detect.size()) best = std::move(family);
   }
   if (!best.detect.empty()) return best;
-  std::string names;
-  for (const std::string& name : family_names())
-    names.append(names.empty() ? "" : ", ").append(name);
   return Error{ErrorCode::kNotFound,
-               "the tokenizer has the tokens of no known prompt family; name one of " + names +
-                   ", or a family file"};
+               "the tokenizer has the tokens of no known prompt family; name one of " +
+                   names_in_words() + ", or a family file"};
 }
 
 Result<VoiceFile> load_voice_file(const std::filesystem::path& file) {

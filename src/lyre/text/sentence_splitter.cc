@@ -14,8 +14,9 @@ namespace {
 
 constexpr int64_t kFewestCharacters = 16;
 
+// Of a piece of controls alone the difference is negative.
 int64_t length(const std::vector<Border>& borders, size_t from, size_t to) {
-  return borders[to].characters_kept - borders[from].characters;
+  return std::max<int64_t>(0, borders[to].characters_kept - borders[from].characters);
 }
 
 // Of the borders in (begin, end] of at least this kind, the one that makes a piece of a length

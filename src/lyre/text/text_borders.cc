@@ -76,7 +76,11 @@ size_t previous(std::string_view text, size_t at) {
 class BorderFinder {
  public:
   explicit BorderFinder(std::string_view text)
-      : text_(text), masked_(text), kind_(text.size(), kNone), inside_tag_(text.size(), false) {}
+      : text_(text),
+        masked_(text),
+        kind_(text.size(), kNone),
+        inside_tag_(text.size(), false),
+        blank_end_(text.size(), 0) {}
 
   Result<std::vector<Border>> find();
 
@@ -97,11 +101,7 @@ class BorderFinder {
   // The border that ICU's means: a tag is left whole, white space stays with what is before it.
   size_t settle(size_t byte) const {
     while (byte > 0 && inside_tag_[byte]) --byte;
-    while (byte < text_.size()) {
-      const CodePoint point = decode_utf8(text_, byte);
-      if (!is_white_space(point.value)) break;
-      byte += point.bytes;
-    }
+    if (byte < text_.size() && blank_end_[byte] > 0) byte = blank_end_[byte];
     return byte;
   }
   size_t content_end_before(size_t byte) const;
@@ -111,6 +111,8 @@ class BorderFinder {
   std::string masked_;            // the text for ICU, each tag a blank, a capitalised word, a blank
   std::vector<uint8_t> kind_;     // by byte: BorderKind or kNone
   std::vector<bool> inside_tag_;  // by byte: a cut here would cut a tag
+  // By byte of white space: where its run ends. Once for all, since ICU may see a border at each.
+  std::vector<uint32_t> blank_end_;
 };
 
 Result<std::vector<Border>> BorderFinder::find() {
@@ -143,6 +145,7 @@ void BorderFinder::mark_white_space() {
       at += point.bytes;
       continue;
     }
+    const size_t begin = at;
     bool breaks = false;
     int ends = 0;
     char32_t before = 0;
@@ -154,6 +157,8 @@ void BorderFinder::mark_white_space() {
       before = blank.value;
       at += blank.bytes;
     }
+    std::fill(blank_end_.begin() + static_cast<std::ptrdiff_t>(begin),
+              blank_end_.begin() + static_cast<std::ptrdiff_t>(at), static_cast<uint32_t>(at));
     if (at == text_.size()) return;
     if (breaks) mark(at, BorderKind::kWord);
     if (ends > 0) mark(at, BorderKind::kSentence);
@@ -170,7 +175,11 @@ Status BorderFinder::mark_line_breaks() {
   return visit_breaks(UBRK_LINE, masked_, [&](size_t byte) {
     if (!word_ends[byte]) return;
     const size_t border = settle(byte);
-    if (border > 0 && border < text_.size()) mark(border, BorderKind::kLineBreak);
+    if (border == 0 || border == text_.size()) return;
+    // A tag is a word of its own, blanks around it or not.
+    const bool at_tag =
+        inside_tag_[border - 1] || (border + 1 < text_.size() && inside_tag_[border + 1]);
+    mark(border, at_tag ? BorderKind::kWord : BorderKind::kLineBreak);
   });
 }
 

@@ -12,7 +12,7 @@ namespace lyre {
 /// A place where text may be cut, in the order of preference.
 enum class BorderKind : uint8_t {
   kLineBreak,  // between words written without blanks, or after a hyphen
-  kWord,       // after white space
+  kWord,       // after white space, before and after a tag
   kClause,     // after a comma, a colon, a dash or their kin
   kSentence,
   kParagraph,  // after an empty line; also the begin and the end of the text
