@@ -230,6 +230,18 @@ TEST(Engine, PeerFaultB12EndlessSpeechIsCutAndReported) {
   EXPECT_TRUE(rig.all_free());
 }
 
+TEST(Engine, AModelOfAShorterContextBoundsItsSequences) {
+  EngineRig rig({.kv_tokens = 4000, .max_sequence_tokens = 128});
+  rig.fakes.language_model->script = [](std::span<const TokenId>, uint64_t seed) {
+    return FakeLanguageModel::frames_of(std::vector<TokenId>(5000, 'x'), seed);
+  };
+  Engine& engine = rig.start();
+  Speech speech = submit(engine, request_of("Hi"));
+  read_all(speech.pcm);
+  ASSERT_EQ(speech.pcm.state(), State::kFinished);
+  EXPECT_EQ(speech.pcm.summary().generated_tokens, 126);
+}
+
 TEST(Engine, AModelThatSaysNothingEndsInSilenceNotInAHang) {
   EngineRig rig;
   rig.fakes.language_model->script = [](std::span<const TokenId>, uint64_t) {

@@ -32,12 +32,14 @@ class FakeLanguageModel final : public LanguageModel {
     int64_t kv_tokens = 4000;
     int page_tokens = 16;
     int max_batch_tokens = 64;
+    int max_sequence_tokens = 1 << 20;
   };
   FakeLanguageModel() : FakeLanguageModel(Limits{}) {}
   explicit FakeLanguageModel(const Limits& limits)
       : limits_(limits), free_kv_tokens_(limits.kv_tokens), free_sequences_(limits.max_sequences) {
     info_.vocabulary = 700;
     info_.max_sequences = limits.max_sequences;
+    info_.max_sequence_tokens = limits.max_sequence_tokens;
     info_.max_batch_tokens = limits.max_batch_tokens;
     info_.backend = "fake";
     info_.weights = "none";
@@ -80,6 +82,7 @@ class FakeLanguageModel final : public LanguageModel {
     if (on_open) LYRE_RETURN_IF_ERROR(on_open());
     const int64_t needed = kv_tokens_for(options.max_tokens);
     EXPECT_GT(free_sequences_, 0);
+    EXPECT_LE(options.max_tokens, limits_.max_sequence_tokens);
     EXPECT_GE(free_kv_tokens_, needed) << "more pages than there are";
     SequenceId id = 0;
     while (sequences_.contains(id)) ++id;

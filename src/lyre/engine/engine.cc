@@ -33,6 +33,10 @@ Status validate(const EngineConfig& config) {
 
 namespace {
 
+int most_sequence_tokens(const EngineConfig& config, const LanguageModelInfo& model) {
+  return std::min(config.max_sequence_tokens, model.max_sequence_tokens);
+}
+
 Status check_parts(const EngineConfig& config, const EngineParts& parts) {
   const LanguageModelInfo& model = parts.language_model->info();
   const CodecInfo& codec = parts.codec->info();
@@ -55,12 +59,13 @@ Status check_parts(const EngineConfig& config, const EngineParts& parts) {
                                               std::to_string(model.vocabulary) + " rows"};
   }
   // A whole sequence must fit into the pool, or the request that needs it would wait for ever.
-  const int64_t needed = parts.language_model->kv_tokens_for(config.max_sequence_tokens);
+  const int most_tokens = most_sequence_tokens(config, model);
+  const int64_t needed = parts.language_model->kv_tokens_for(most_tokens);
   const int64_t there = parts.language_model->free_kv_tokens();
   if (needed > there) {
     return Error{ErrorCode::kResourceExhausted,
                  "max_sequence_tokens: expected at most the KV pool of " + std::to_string(there) +
-                     " tokens, found " + std::to_string(config.max_sequence_tokens)};
+                     " tokens, found " + std::to_string(most_tokens)};
   }
   return ok_status();
 }
@@ -93,7 +98,7 @@ class Engine::Impl {
       : config_(std::move(config)),
         parts_(std::move(parts)),
         info_(describe(config_, parts_)),
-        limits_{.max_sequence_tokens = config_.max_sequence_tokens,
+        limits_{.max_sequence_tokens = most_sequence_tokens(config_, parts_.language_model->info()),
                 .vocabulary = parts_.language_model->info().vocabulary,
                 .tokens_per_second = static_cast<double>(CodeLayout::kSlots) *
                                      info_.sample_rate_hz / info_.samples_per_frame},

@@ -1,0 +1,62 @@
+// "No allocation per token", counted on the engine thread over real models.
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include <gtest/gtest.h>
+
+#include "engine/engine_rig.h"
+#include "engine/voice_rig.h"
+
+namespace {
+thread_local int64_t allocations = 0;
+}
+
+// Every allocation of this test program goes through here.
+void* operator new(size_t bytes) {
+  ++allocations;
+  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace lyre {
+namespace {
+
+TEST(EngineAllocation, TheCounterCounts) {
+  const int64_t before = allocations;
+  const std::vector<float> memory(1000);
+  EXPECT_EQ(allocations, before + 1);
+  EXPECT_EQ(memory.size(), 1000u);
+}
+
+TEST(EngineAllocation, NothingIsAllocatedWhileSpeechRuns) {
+  const auto engine = test::open_engine(test::voice_config(test::tiny_voice()));
+  ASSERT_NE(engine, nullptr);
+  std::vector<Speech> speeches;
+  for (const uint64_t seed : {1, 2, 6}) {  // which speak on for 40 frames
+    SynthesisRequest request =
+        test::request_of("The quick brown fox jumps over the lazy dog.", seed);
+    request.max_tokens = 280;
+    speeches.push_back(test::submit(*engine, request));
+  }
+  // The wake function runs on the engine thread after every push: readings of its counter.
+  constexpr size_t kReadings = 40;
+  std::array<std::atomic<int64_t>, kReadings> readings;
+  std::atomic<size_t> count{0};
+  speeches[0].pcm.notify([&] {
+    const size_t at = count++;
+    if (at < kReadings) readings[at] = allocations;
+  });
+  for (Speech& speech : speeches) test::read_all(speech.pcm);
+  speeches[0].pcm.notify({});
+  // The first readings may be of this thread, or of rounds in which the others were admitted; the
+  // last are of the end, where a request is taken down.
+  ASSERT_GE(count, 30u);
+  EXPECT_EQ(readings[5], readings[count - 5]);
+}
+
+}  // namespace
+}  // namespace lyre
