@@ -38,7 +38,7 @@ std::string joined(const std::vector<int>& numbers) {
 
 void print_row(const char* name, const std::string& value) {
   std::cout << "  " << name
-            << std::string(22 - std::min<size_t>(21, std::string_view(name).size()), ' ') << value
+            << std::string(30 - std::min<size_t>(29, std::string_view(name).size()), ' ') << value
             << '\n';
 }
 

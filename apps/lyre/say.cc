@@ -116,8 +116,9 @@ int fail(int exit_code, const std::string& message) {
 int say(SayOptions& options) {
   Settings defaults;
   defaults.log.level = LogLevel::kWarning;
-  // One request at a time needs no room for more.
+  // One request needs no room for more, and may be a book.
   defaults.engine.max_batch = 1;
+  defaults.engine.max_text_bytes = 16 * 1024 * 1024;
   Result<Settings> settings = load_settings(options.line, defaults);
   if (!settings) return fail(kExitUsage, settings.error().message);
   Result<std::string> text = read_text(options.text);

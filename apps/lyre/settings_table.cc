@@ -141,7 +141,7 @@ const Setting kTable[] = {
        return read_integer(v, 16, kMostInt, s.engine.max_sequence_tokens);
      }},
     {"max_text_bytes", "--max-text-bytes", "LYRE_MAX_TEXT_BYTES", nullptr, "N",
-     "Longest text of one request (default: 65536)", kModel, kValue,
+     "Longest text of one request (default: 65536; for say 16 MiB)", kModel, kValue,
      [](Settings& s, const std::string& v) {
        return read_integer(v, 1, kMostInt, s.engine.max_text_bytes);
      }},

@@ -43,6 +43,7 @@ class FakeSpeech {
   /// Before the server opens: what speak() answers instead of audio.
   std::optional<Error> refusal;
   size_t channel_samples = 48'000;
+  Status health = ok_status();
 
   SpeechService service() {
     SpeechService service;
@@ -59,6 +60,7 @@ class FakeSpeech {
       load.requests_submitted = static_cast<int64_t>(arrived_);
       return load;
     };
+    service.health = [this] { return health; };
     return service;
   }
 

@@ -181,6 +181,13 @@ TEST_F(Protocols, ReadyTellsTheLoad) {
   }
 }
 
+TEST_F(Protocols, ALostDeviceIsNotReady) {
+  speech.health = Error{ErrorCode::kDeviceLost, "the GPU fell off"};
+  const HttpResponse response = call("GET", "/readyz");
+  EXPECT_EQ(response.status, 503);
+  EXPECT_NE(response.body.find("the GPU fell off"), std::string::npos);
+}
+
 TEST_F(Protocols, StoppingIsNotReady) {
   state.begin_stop();
   const HttpResponse response = call("GET", "/readyz");

@@ -1,8 +1,15 @@
 #include "lyre/server/access_log.h"
 
+#include <cmath>
+
 #include "lyre/base/log.h"
 
 namespace lyre::server {
+namespace {
+
+double to_three_digits(double value) { return std::round(value * 1000) / 1000; }
+
+}  // namespace
 
 void log_access(const AccessRecord& record) noexcept {
   const bool bad = record.status >= 500 || record.finish == "failed" || record.finish == "length";
@@ -18,9 +25,9 @@ void log_access(const AccessRecord& record) noexcept {
          {"seed", record.seed},
          {"finish", record.finish},
          {"error", record.error},
-         {"audio_s", record.audio_s},
-         {"first_audio_ms", record.first_audio_ms},
-         {"duration_ms", record.duration_ms},
+         {"audio_s", to_three_digits(record.audio_s)},
+         {"first_audio_ms", to_three_digits(record.first_audio_ms)},
+         {"duration_ms", to_three_digits(record.duration_ms)},
          {"bytes", record.body_bytes}});
   } else {
     log(level, "request",
@@ -30,7 +37,7 @@ void log_access(const AccessRecord& record) noexcept {
          {"path", record.path},
          {"status", record.status},
          {"error", record.error},
-         {"duration_ms", record.duration_ms},
+         {"duration_ms", to_three_digits(record.duration_ms)},
          {"bytes", record.body_bytes}});
   }
 }

@@ -55,6 +55,7 @@ SpeechService serve_engine(Engine& engine) {
   service.info = service_info(engine.info());
   service.speak = [&engine](SpeechRequest request) { return speak(engine, std::move(request)); };
   service.load = [&engine] { return service_load(engine.stats()); };
+  service.health = [&engine] { return engine.health(); };
   return service;
 }
 

@@ -13,13 +13,17 @@ HttpResponse healthz(const HttpRequest&, const ServerState&) {
   return json_response(200, R"({"status":"ok"})");
 }
 
+HttpResponse not_ready(const json::object& why) {
+  HttpResponse response = json_response(503, json::serialize(why));
+  response.headers.push_back({"Retry-After", "1"});
+  return response;
+}
+
 HttpResponse readyz(const HttpRequest&, const ServerState& state) {
   const auto service = state.service();
-  if (!service) {
-    HttpResponse response = json_response(
-        503, json::serialize(json::object{{"status", state.stopping() ? "stopping" : "loading"}}));
-    response.headers.push_back({"Retry-After", "1"});
-    return response;
+  if (!service) return not_ready({{"status", state.stopping() ? "stopping" : "loading"}});
+  if (const Status health = service->health(); !health) {
+    return not_ready({{"status", "failed"}, {"error", health.error().message}});
   }
   const ServiceLoad load = service->load();
   const json::object requests = {{"submitted", load.requests_submitted},

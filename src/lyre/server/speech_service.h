@@ -39,7 +39,7 @@ struct ServedVoice {
 /// Constant while the service lives.
 struct ServiceInfo {
   std::string model;
-  std::vector<ServedVoice> voices;
+  std::vector<ServedVoice> voices;  // empty: the model takes any name
   std::string default_voice;
   int sample_rate_hz = 0;
   int max_text_bytes = 0;
@@ -55,13 +55,14 @@ struct ServiceLoad {
   int free_sequences = 0;
 };
 
-/// All that the server knows about the making of speech. Both functions: any thread, no waiting
-/// for audio. `speak` returns kInvalidArgument for what the client must mend, kResourceExhausted
+/// All that the server knows about the making of speech. The functions: any thread, no waiting for
+/// audio. `speak` returns kInvalidArgument for what the client must mend, kResourceExhausted
 /// when the queue is full, kUnavailable while shutting down.
 struct SpeechService {
   ServiceInfo info;
   std::function<Result<SpokenAudio>(SpeechRequest)> speak;
   std::function<ServiceLoad()> load;
+  std::function<Status()> health;  // an error once nothing will be spoken any more
 };
 
 }  // namespace lyre::server

@@ -1,0 +1,116 @@
+// The command line as a whole, as far as it goes without a model; tests/e2e goes further.
+#include "lyre/command.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "apps/temporary_folder.h"
+#include "lyre/exit_code.h"
+
+namespace lyre::command {
+namespace {
+
+struct Outcome {
+  int exit_code = 0;
+  std::string out, err;
+};
+
+Outcome lyre_with(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "lyre");
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  Outcome outcome;
+  outcome.exit_code = run(static_cast<int>(arguments.size()), arguments.data());
+  outcome.out = testing::internal::GetCapturedStdout();
+  outcome.err = testing::internal::GetCapturedStderr();
+  return outcome;
+}
+
+bool has(const std::string& text, const char* part) { return text.find(part) != text.npos; }
+
+TEST(Command, VersionNamesTheCommit) {
+  const Outcome outcome = lyre_with({"--version"});
+  EXPECT_EQ(outcome.exit_code, kExitOk);
+  EXPECT_TRUE(outcome.out.starts_with("lyre 0.")) << outcome.out;
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST(Command, HelpTeachesWithExamples) {
+  const Outcome all = lyre_with({"--help"});
+  EXPECT_EQ(all.exit_code, kExitOk);
+  for (const char* part :
+       {"say", "serve", "bench", "inspect", "codec", "Examples:", "Exit codes"}) {
+    EXPECT_TRUE(has(all.out, part)) << part;
+  }
+  for (const char* name : {"say", "serve", "bench", "inspect"}) {
+    const Outcome one = lyre_with({name, "--help"});
+    EXPECT_EQ(one.exit_code, kExitOk) << name;
+    EXPECT_TRUE(has(one.out, "Examples:")) << name;
+  }
+  EXPECT_TRUE(has(lyre_with({"codec", "encode", "--help"}).out, "Example:"));
+}
+
+TEST(Command, WrongUseIs2AndPointsToTheHelp) {
+  const std::vector<std::vector<const char*>> cases = {
+      {},          {"sing"}, {"say", "--nosuch"}, {"serve", "--port"}, {"bench", "-n", "0"},
+      {"inspect"}, {"codec"}};
+  for (const auto& arguments : cases) {
+    const Outcome outcome = lyre_with(arguments);
+    EXPECT_EQ(outcome.exit_code, kExitUsage);
+    EXPECT_TRUE(has(outcome.err, "--help")) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+  }
+  EXPECT_TRUE(has(lyre_with({"say", "--nosuch"}).err, "Try 'lyre say --help'"));
+}
+
+TEST(Command, AnEmptyTextIs2) {
+  for (const char* text : {"", "  ", "\n"}) {
+    const Outcome outcome = lyre_with({"say", text});
+    EXPECT_EQ(outcome.exit_code, kExitUsage);
+    EXPECT_TRUE(has(outcome.err, "empty")) << outcome.err;
+  }
+}
+
+TEST(Command, AWrongSettingIs2) {
+  const Outcome flag = lyre_with({"say", "a", "--threads", "many"});
+  EXPECT_EQ(flag.exit_code, kExitUsage);
+  EXPECT_TRUE(has(flag.err, "--threads: expected an integer")) << flag.err;
+  const Outcome file = lyre_with({"say", "a", "--config", "/nowhere/lyre.toml"});
+  EXPECT_EQ(file.exit_code, kExitUsage);
+  EXPECT_TRUE(has(file.err, "/nowhere/lyre.toml")) << file.err;
+  const Outcome off = lyre_with({"say", "a", "--legal-slots=perhaps"});
+  EXPECT_EQ(off.exit_code, kExitUsage);
+}
+
+TEST(Command, ASwitchDoesNotEatTheText) {
+  // Had it, there would be no text; as it is, the missing folder is what is wrong.
+  const Outcome outcome = lyre_with({"say", "--fast-start", "a", "--voice-dir", "/nowhere"});
+  EXPECT_EQ(outcome.exit_code, kExitModel) << outcome.err;
+}
+
+TEST(Command, AFolderThatIsNoModelIs3AndSaysWhatIsMissing) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.path().string();
+  const Outcome half = lyre_with({"say", "a", "--model", path.c_str()});
+  EXPECT_EQ(half.exit_code, kExitModel);
+  EXPECT_TRUE(has(half.err, "--codec DIR")) << half.err;
+  const Outcome empty = lyre_with({"say", "a", "--model", path.c_str(), "--codec", path.c_str()});
+  EXPECT_EQ(empty.exit_code, kExitModel);
+  EXPECT_TRUE(has(empty.err, "config.json")) << empty.err;
+  const Outcome inspected = lyre_with({"inspect", path.c_str()});
+  EXPECT_EQ(inspected.exit_code, kExitModel);
+  EXPECT_TRUE(has(inspected.err, "config.json")) << inspected.err;
+}
+
+TEST(Command, CodesThatAreNoCodesAre2) {
+  const test::TemporaryFolder folder;
+  const std::string codes = folder.write("a.codes", "1 2 3\n").string();
+  const Outcome outcome = lyre_with({"codec", "decode", codes.c_str(), "-o", "/dev/null"});
+  EXPECT_EQ(outcome.exit_code, kExitUsage);
+  EXPECT_TRUE(has(outcome.err, "a.codes:1:")) << outcome.err;
+}
+
+}  // namespace
+}  // namespace lyre::command

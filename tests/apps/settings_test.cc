@@ -1,0 +1,238 @@
+#include "lyre/settings.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "apps/temporary_folder.h"
+
+namespace lyre::command {
+namespace {
+
+using test::TemporaryFolder;
+
+Environment environment(std::map<std::string, std::string> variables) {
+  return [variables = std::move(variables)](const char* name) -> const char* {
+    const auto found = variables.find(name);
+    return found == variables.end() ? nullptr : found->second.c_str();
+  };
+}
+
+Result<Settings> from_flags(std::map<std::string, std::string> values) {
+  GivenValues flags;
+  for (const auto& [key, value] : values) flags[key] = {value, "--" + key};
+  return resolve_settings(flags, {}, {});
+}
+
+std::string error_of(const Result<Settings>& result) {
+  return result ? "no error" : result.error().message;
+}
+
+std::string file_error(const std::string& text) {
+  const TemporaryFolder folder;
+  const auto given = read_settings_file(folder.write("lyre.toml", text));
+  if (!given) return given.error().message;
+  return error_of(resolve_settings({}, {}, *given));
+}
+
+TEST(Settings, FlagsWinOverEnvironmentOverFileOverDefaults) {
+  const TemporaryFolder folder;
+  const auto file = read_settings_file(
+      folder.write("lyre.toml", "threads = 1\nmax_batch = 1\nmax_queue = 1\n[server]\nport = 1\n"));
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  const GivenValues variables = read_settings_environment(
+      environment({{"LYRE_THREADS", "2"}, {"LYRE_MAX_BATCH", "2"}, {"LYRE_PORT", "2"}}));
+  const GivenValues flags = {{"threads", {"3", "--threads"}}, {"server.port", {"3", "--port"}}};
+  const auto settings = resolve_settings(flags, variables, *file);
+  ASSERT_TRUE(settings.ok()) << settings.error().message;
+  EXPECT_EQ(settings->engine.threads, 3);
+  EXPECT_EQ(settings->server.port, 3);
+  EXPECT_EQ(settings->engine.max_batch, 2);
+  EXPECT_EQ(settings->engine.max_queue, 1);
+  EXPECT_EQ(settings->engine.max_sequence_tokens, EngineConfig().max_sequence_tokens);
+}
+
+TEST(Settings, ALayerThatLosesIsNotEvenRead) {
+  const GivenValues flags = {{"threads", {"3", "--threads"}}};
+  const GivenValues variables = {{"threads", {"many", "LYRE_THREADS"}}};
+  EXPECT_TRUE(resolve_settings(flags, variables, {}).ok());
+}
+
+TEST(Settings, ErrorsNameWhereTheValueWasGiven) {
+  EXPECT_EQ(error_of(from_flags({{"threads", "many"}})),
+            "--threads: expected an integer from 0 to 1024, found 'many'");
+  const auto variables = read_settings_environment(environment({{"LYRE_WEIGHTS", "int4"}}));
+  EXPECT_EQ(error_of(resolve_settings({}, variables, {})),
+            "LYRE_WEIGHTS: expected as-stored or int8, found 'int4'");
+  const std::string message = file_error("\n\n[server]\nport = 70000\n");
+  EXPECT_NE(message.find("lyre.toml:4: server.port: expected an integer from 0 to 65535"),
+            message.npos)
+      << message;
+}
+
+TEST(Settings, NamesOfOtherServersAndOfTheLogAreTaken) {
+  const GivenValues given = read_settings_environment(
+      environment({{"AVAILABLE_VOICES", "zoe, zac,,leah"}, {"LOG_LEVEL", "debug"}}));
+  const auto settings = resolve_settings({}, given, {});
+  ASSERT_TRUE(settings.ok());
+  EXPECT_EQ(settings->engine.voices, (std::vector<std::string>{"zoe", "zac", "leah"}));
+  EXPECT_EQ(settings->log.level, LogLevel::kDebug);
+  const GivenValues both =
+      read_settings_environment(environment({{"AVAILABLE_VOICES", "zoe"}, {"LYRE_VOICES", "ada"}}));
+  EXPECT_EQ(both.at("voices").value, "ada");
+}
+
+TEST(Settings, AnEmptyVariableIsNotSet) {
+  EXPECT_TRUE(read_settings_environment(environment({{"LYRE_PORT", ""}})).empty());
+}
+
+TEST(Settings, EveryValueArrives) {
+  const auto settings = from_flags({{"voice_dir", "v"},
+                                    {"model", "m"},
+                                    {"codec", "c"},
+                                    {"family", "maya1"},
+                                    {"voices_file", "f.json"},
+                                    {"backend", "reference"},
+                                    {"weights", "int8"},
+                                    {"max_sequence_tokens", "100"},
+                                    {"max_text_bytes", "200"},
+                                    {"fast_start", "true"},
+                                    {"sampling.seed", "18446744073709551615"},
+                                    {"sampling.temperature", "0.5"},
+                                    {"sampling.top_p", "0.25"},
+                                    {"sampling.top_k", "7"},
+                                    {"sampling.min_p", "0.125"},
+                                    {"sampling.repetition_penalty", "1.5"},
+                                    {"sampling.legal_slots", "false"},
+                                    {"server.host", "::1"},
+                                    {"server.io_threads", "4"},
+                                    {"server.max_connections", "5"},
+                                    {"server.stop_seconds", "6"},
+                                    {"log.level", "error"},
+                                    {"log.format", "json"}});
+  ASSERT_TRUE(settings.ok()) << settings.error().message;
+  EXPECT_EQ(settings->voice_dir, "v");
+  EXPECT_EQ(settings->engine.model, "m");
+  EXPECT_EQ(settings->engine.codec, "c");
+  EXPECT_EQ(settings->engine.family, "maya1");
+  EXPECT_EQ(settings->engine.voices_file, "f.json");
+  EXPECT_EQ(settings->engine.backend, BackendChoice::kReference);
+  EXPECT_TRUE(settings->engine.int8_weights);
+  EXPECT_EQ(settings->engine.max_sequence_tokens, 100);
+  EXPECT_EQ(settings->engine.max_text_bytes, 200);
+  EXPECT_TRUE(settings->engine.fast_start);
+  const SamplingOverrides& sampling = settings->engine.sampling;
+  EXPECT_EQ(sampling.seed, UINT64_MAX);
+  EXPECT_EQ(sampling.temperature, 0.5f);
+  EXPECT_EQ(sampling.top_p, 0.25f);
+  EXPECT_EQ(sampling.top_k, 7);
+  EXPECT_EQ(sampling.min_p, 0.125f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.5f);
+  EXPECT_EQ(sampling.legal_slots, false);
+  EXPECT_EQ(settings->server.host, "::1");
+  EXPECT_EQ(settings->server.io_threads, 4);
+  EXPECT_EQ(settings->server.max_connections, 5);
+  EXPECT_EQ(settings->stop_seconds, 6);
+  EXPECT_EQ(settings->log.level, LogLevel::kError);
+  EXPECT_EQ(settings->log.format, LogFormat::kJson);
+}
+
+TEST(Settings, WhatIsNoValueIsAnError) {
+  const std::pair<const char*, const char*> cases[] = {{"threads", ""},
+                                                       {"threads", "1.5"},
+                                                       {"threads", "-1"},
+                                                       {"threads", "0x10"},
+                                                       {"threads", " 1"},
+                                                       {"threads", "99999999999999999999"},
+                                                       {"max_batch", "0"},
+                                                       {"server.port", "65536"},
+                                                       {"sampling.seed", "-1"},
+                                                       {"sampling.temperature", "warm"},
+                                                       {"sampling.temperature", "0.5x"},
+                                                       {"fast_start", "yes"},
+                                                       {"backend", "gpu"},
+                                                       {"log.level", "loud"},
+                                                       {"log.format", "xml"},
+                                                       {"weights", "INT8"}};
+  for (const auto& [key, value] : cases) {
+    EXPECT_FALSE(from_flags({{key, value}}).ok()) << key << " = " << value;
+  }
+}
+
+TEST(SettingsFile, ReadsEveryType) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("sub/lyre.toml",
+                                 "model = \"my model\"\n"
+                                 "codec = \"/absolute\"\n"
+                                 "family = \"maya1\"\n"
+                                 "voices = [\"ada\", \"max\"]\n"
+                                 "fast_start = true\n"
+                                 "[sampling]\n"
+                                 "temperature = 0.1\n"
+                                 "top_p = 1\n"
+                                 "[server]\n"
+                                 "host = \"0.0.0.0\"\n");
+  const auto given = read_settings_file(file);
+  ASSERT_TRUE(given.ok()) << given.error().message;
+  const auto settings = resolve_settings({}, {}, *given);
+  ASSERT_TRUE(settings.ok()) << settings.error().message;
+  EXPECT_EQ(settings->engine.model, folder.path() / "sub/my model");  // relative to the file
+  EXPECT_EQ(settings->engine.codec, "/absolute");
+  EXPECT_EQ(settings->engine.family, "maya1");
+  EXPECT_EQ(settings->engine.voices, (std::vector<std::string>{"ada", "max"}));
+  EXPECT_TRUE(settings->engine.fast_start);
+  EXPECT_EQ(settings->engine.sampling.temperature, 0.1f);
+  EXPECT_EQ(settings->engine.sampling.top_p, 1.0f);
+  EXPECT_EQ(settings->server.host, "0.0.0.0");
+}
+
+TEST(SettingsFile, UnknownKeysAreErrorsWithTheLine) {
+  EXPECT_NE(file_error("threads = 1\nthraeds = 2\n").find("lyre.toml:2: unknown setting 'thraeds'"),
+            std::string::npos);
+  EXPECT_NE(file_error("[server]\nprot = 2\n").find("unknown setting 'server.prot'"),
+            std::string::npos);
+  EXPECT_NE(file_error("[serving]\nport = 2\n").find("unknown setting 'serving'"),
+            std::string::npos);
+  EXPECT_NE(file_error("port = 2\n").find("unknown setting 'port'"), std::string::npos);
+  EXPECT_NE(file_error("server = 2\n").find("unknown setting 'server'"), std::string::npos);
+}
+
+TEST(SettingsFile, BrokenTomlTellsTheLine) {
+  EXPECT_NE(file_error("threads = 1\nmodel = \n").find("lyre.toml:2"), std::string::npos);
+  EXPECT_NE(file_error("a\xff = 1").find("lyre.toml:1"), std::string::npos);
+  EXPECT_NE(file_error("model = {x = 1}").find("expected a string"), std::string::npos);
+  EXPECT_NE(file_error("voices = [1]").find("list of strings"), std::string::npos);
+}
+
+TEST(SettingsFile, AMissingFileIsNamed) {
+  const auto given = read_settings_file("/nowhere/lyre.toml");
+  ASSERT_FALSE(given.ok());
+  EXPECT_NE(given.error().message.find("/nowhere/lyre.toml"), std::string::npos);
+}
+
+TEST(SettingsTable, NamesAreUniqueAndDescribed) {
+  std::set<std::string> keys, flags, variables;
+  for (const Setting& setting : settings_table()) {
+    EXPECT_TRUE(keys.insert(setting.key).second) << setting.key;
+    EXPECT_TRUE(flags.insert(setting.flag).second) << setting.flag;
+    EXPECT_TRUE(variables.insert(setting.environment).second) << setting.environment;
+    EXPECT_NE(std::string(setting.help), "") << setting.key;
+    EXPECT_EQ(setting.kind == SettingKind::kSwitch, *setting.value_name == '\0') << setting.key;
+  }
+}
+
+/// docs/configuration.md lists every setting with its flag and its variable.
+TEST(SettingsTable, IsDocumented) {
+  const std::string page =
+      test::read_file(std::filesystem::path(LYRE_TEST_SOURCE_DIR) / "docs/configuration.md");
+  for (const Setting& setting : settings_table()) {
+    for (const char* name : {setting.key, setting.flag, setting.environment, setting.alias}) {
+      if (name == nullptr) continue;
+      EXPECT_NE(page.find("`" + std::string(name) + "`"), std::string::npos) << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lyre::command
