@@ -33,6 +33,21 @@ class ThreadPool {
                const_cast<void*>(static_cast<const void*>(&body)));
   }
 
+  /// Calls body(chunk, thread) once for every chunk 0..chunks-1 and returns when all are done; a
+  /// region like run(). Chunks go to whichever thread comes for them: one whose core was taken away
+  /// holds the others up for the chunk in its hands at most, and one that comes too late not at
+  /// all.
+  template <class Body>
+  void deal(int chunks, Body&& body) {
+    using Plain = std::remove_reference_t<Body>;
+    deal_erased(
+        chunks,
+        [](void* context, int chunk, int thread) {
+          (*static_cast<Plain*>(context))(chunk, thread);
+        },
+        const_cast<void*>(static_cast<const void*>(&body)));
+  }
+
   /// [begin, end) of `count` items for one of `size()` threads, cut at multiples of `grain`.
   /// Depends on count and size only.
   struct Range {
@@ -42,14 +57,26 @@ class ThreadPool {
 
  private:
   using Function = void (*)(void* context, int thread);
+  using DealFunction = void (*)(void* context, int chunk, int thread);
   void run_erased(Function function, void* context);
+  void deal_erased(int chunks, DealFunction function, void* context);
+  void open_region(uint32_t kind, void* context, int pending);
+  void wait_for_region();
+  void take_chunks(uint32_t epoch, int thread);
   void work(int thread);
 
   const int size_;
+  // Of the region at hand; a worker reads them only while the region cannot end without it.
   Function function_ = nullptr;
+  DealFunction deal_function_ = nullptr;
   void* context_ = nullptr;
-  alignas(64) std::atomic<uint32_t> epoch_{0};    // raised once a region; workers wait for it
-  alignas(64) std::atomic<uint32_t> pending_{0};  // workers that have not finished the region
+  int chunks_ = 0;
+  // Changes once a region; workers wait for it. The lowest bit is the kind of the region.
+  alignas(64) std::atomic<uint32_t> epoch_{0};
+  // Workers (run) or chunks (deal) that have not finished the region.
+  alignas(64) std::atomic<uint32_t> pending_{0};
+  // deal: chunks that nobody has taken, under the epoch of their region.
+  alignas(64) std::atomic<uint64_t> untaken_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::jthread> workers_;
 };
