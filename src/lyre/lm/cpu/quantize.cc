@@ -6,27 +6,66 @@
 
 #include "lyre/lm/cpu/matmul.h"
 
-namespace lyre::cpu {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "lyre/lm/cpu/quantize.cc"
+#include <hwy/foreach_target.h>  // must come before highway.h
+#include <hwy/highway.h>
+
+#include "lyre/lm/cpu/partial_vector-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lyre::cpu::HWY_NAMESPACE {
 namespace {
 
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::CappedTag<float, 16>;
+using Bytes = hn::Rebind<int8_t, Floats>;
+
 QuantError quantize_group(const float* values, int64_t count, int8_t* quantized, float* scale) {
-  float largest = 0;
-  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(values[i]));
-  *scale = largest / 127.0f;
-  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-  // Single precision suffices within a group; over a matrix the sums are double.
-  float weight_energy = 0, error_energy = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const float rounded = std::nearbyint(values[i] * inverse);
-    quantized[i] = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
-    const float error = values[i] - *scale * rounded;
-    weight_energy += values[i] * values[i];
-    error_energy += error * error;
+  const Floats d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto some = [&](int64_t i) { return static_cast<size_t>(std::min(lanes, count - i)); };
+  auto most = hn::Zero(d);
+  for (int64_t i = 0; i < count; i += lanes) {
+    most = hn::Max(most, hn::Abs(load_partial(d, values + i, some(i))));
   }
-  return {double{weight_energy}, double{error_energy}};
+  const float largest = hn::GetLane(hn::MaxOfLanes(d, most));
+  *scale = largest / 127.0f;
+  const auto step = hn::Set(d, *scale);
+  const auto inverse = hn::Set(d, largest > 0 ? 127.0f / largest : 0.0f);
+  // Single precision suffices within a group; over a matrix the sums are double.
+  auto weight_energy = hn::Zero(d), error_energy = hn::Zero(d);
+  for (int64_t i = 0; i < count; i += lanes) {
+    const auto value = load_partial(d, values + i, some(i));
+    const auto rounded = hn::NearestInt(hn::Mul(value, inverse));
+    store_partial(hn::DemoteTo(Bytes(), rounded), Bytes(), quantized + i, some(i));
+    const auto error = hn::NegMulAdd(step, hn::ConvertTo(d, rounded), value);
+    weight_energy = hn::MulAdd(value, value, weight_energy);
+    error_energy = hn::MulAdd(error, error, error_energy);
+  }
+  return {double{hn::GetLane(hn::SumOfLanes(d, weight_energy))},
+          double{hn::GetLane(hn::SumOfLanes(d, error_energy))}};
+}
+
+QuantError quantize_row_any(const float* values, int64_t columns, int8_t* quantized,
+                            float* scales) {
+  QuantError error;
+  for (int64_t first = 0; first < columns; first += kQuantGroup) {
+    error.add(quantize_group(values + first, std::min(kQuantGroup, columns - first),
+                             quantized + first, scales++));
+  }
+  return error;
 }
 
 }  // namespace
+}  // namespace lyre::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lyre::cpu {
+
+HWY_EXPORT(quantize_row_any);
 
 double QuantError::relative_rms() const noexcept {
   return weight_energy > 0 ? std::sqrt(error_energy / weight_energy) : 0.0;
@@ -35,7 +74,7 @@ double QuantError::relative_rms() const noexcept {
 QuantError quantize(const WeightMatrix& from, const WeightMatrix& to, ThreadPool& threads) {
   auto* const data = static_cast<int8_t*>(const_cast<void*>(to.data));
   auto* const scales = const_cast<float*>(to.scales);
-  const int64_t columns = from.columns, groups = quant_groups(columns);
+  const int64_t columns = from.columns;
   std::vector<QuantError> errors(static_cast<size_t>(threads.size()));
   threads.run([&](int thread) {
     std::vector<float> row(static_cast<size_t>(columns));
@@ -43,12 +82,8 @@ QuantError quantize(const WeightMatrix& from, const WeightMatrix& to, ThreadPool
     const ThreadPool::Range range = threads.split(from.rows, 1, thread);
     for (int64_t r = range.begin; r < range.end; ++r) {
       decode_row(from, r, row.data());
-      for (int64_t g = 0; g < groups; ++g) {
-        const int64_t first = g * kQuantGroup;
-        error.add(quantize_group(&row[static_cast<size_t>(first)],
-                                 std::min(kQuantGroup, columns - first), data + r * columns + first,
-                                 scales + r * groups + g));
-      }
+      error.add(HWY_DYNAMIC_DISPATCH(quantize_row_any)(row.data(), columns, data + r * columns,
+                                                       scales + r * quant_groups(columns)));
     }
     errors[static_cast<size_t>(thread)] = error;
   });
@@ -58,3 +93,4 @@ QuantError quantize(const WeightMatrix& from, const WeightMatrix& to, ThreadPool
 }
 
 }  // namespace lyre::cpu
+#endif  // HWY_ONCE
