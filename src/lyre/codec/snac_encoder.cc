@@ -28,6 +28,8 @@ constexpr int64_t kWindowFrames = 64;
 constexpr int64_t kPadding = kDepthwiseReach * kDilations[kResidualUnits - 1];
 // Rows of a tile that stays in the first-level cache through a residual unit.
 constexpr int64_t kTileRows = 48;
+// Rows that a thread takes at a time.
+constexpr int64_t kChunkRows = 16 * kTileRows;
 
 struct UnitLayers {
   int dilation;
@@ -112,11 +114,11 @@ class SnacEncoder::Layers {
 
   template <class Body>
   void for_each_tile(int64_t rows, Body&& body) {
-    threads_.run([&](int thread) {
-      const auto range = threads_.split(rows, kTileRows, thread);
-      for (int64_t row = range.begin; row < range.end; row += kTileRows) {
-        body(row, std::min(kTileRows, range.end - row),
-             tiles_.data() + thread * kTileRows * widest_);
+    const int64_t chunks = (rows + kChunkRows - 1) / kChunkRows;
+    threads_.deal(static_cast<int>(chunks), [&](int chunk, int thread) {
+      const int64_t end = std::min(rows, (chunk + 1) * kChunkRows);
+      for (int64_t row = chunk * kChunkRows; row < end; row += kTileRows) {
+        body(row, std::min(kTileRows, end - row), tiles_.data() + thread * kTileRows * widest_);
       }
     });
   }

@@ -14,6 +14,8 @@ namespace {
 constexpr int64_t kTileRows = 48;
 // From this many rows for each thread on, a region is cut by time.
 constexpr int64_t kTimeRows = 64;
+// A region has more parts than threads, so that a slower thread may do fewer.
+constexpr int kPartsPerThread = 2;
 // Rows that a layer's input may hold beside a piece's fresh ones: tail and padding, dilation 9.
 constexpr int64_t kMostExtraRows = 3 * kDepthwiseReach * kDilations[kResidualUnits - 1];
 
@@ -21,10 +23,9 @@ ChannelRange channels_of(const PackedMatrix& m, PanelRange panels) {
   return {panels.begin * kPanelWidth, std::min(panels.end * kPanelWidth, m.outputs())};
 }
 
-// The thread's part of a copy.
-void copy_rows(const float* from, float* to, int64_t rows, int64_t stride, int thread,
-               int threads) {
-  const int64_t begin = rows * thread / threads, end = rows * (thread + 1) / threads;
+// One part of a copy.
+void copy_rows(const float* from, float* to, int64_t rows, int64_t stride, int part, int parts) {
+  const int64_t begin = rows * part / parts, end = rows * (part + 1) / parts;
   std::copy_n(from + begin * stride, (end - begin) * stride, to + begin * stride);
 }
 
@@ -36,7 +37,9 @@ int Pipeline::drain_frames(const SnacConfig& config) {
 }
 
 Pipeline::Pipeline(const DecoderPlan& plan, ThreadPool& threads, int most_pieces, int most_frames)
-    : plan_(plan), threads_(threads) {
+    : plan_(plan),
+      threads_(threads),
+      parts_(threads.size() == 1 ? 1 : kPartsPerThread * threads.size()) {
   here_.inlets.reserve(static_cast<size_t>(most_pieces));
   next_.inlets.reserve(static_cast<size_t>(most_pieces));
   const int64_t extra = most_pieces * kMostExtraRows;
@@ -104,18 +107,17 @@ void Pipeline::next_is_upsample(const BlockPlan& block) {
 
 void Pipeline::advance() { std::swap(here_, next_); }
 
-Pipeline::Share Pipeline::share(int thread, int64_t rows, const PackedMatrix& m) const {
-  const int64_t threads = threads_.size();
+Pipeline::Share Pipeline::share(int part, int64_t rows, const PackedMatrix& m) const {
   Share s;
-  s.by_time = threads == 1 || rows >= kTimeRows * threads;
+  s.by_time = parts_ == 1 || rows >= kTimeRows * threads_.size();
   if (s.by_time) {
-    s.row_begin = rows * thread / threads;
-    s.row_end = rows * (thread + 1) / threads;
+    s.row_begin = rows * part / parts_;
+    s.row_end = rows * (part + 1) / parts_;
     s.panels = {0, m.panels()};
   } else {
     s.row_end = rows;
-    s.panels = {static_cast<int>(m.panels() * thread / threads),
-                static_cast<int>(m.panels() * (thread + 1) / threads)};
+    s.panels = {static_cast<int>(m.panels() * part / parts_),
+                static_cast<int>(m.panels() * (part + 1) / parts_)};
   }
   return s;
 }
@@ -135,33 +137,30 @@ void Pipeline::for_each_tile(const Share& share, int64_t Inlet::*first_row, int6
 }
 
 // Rows beside the fresh ones of the next layer's input: what the stream kept, and padding.
-void Pipeline::restore_next(std::span<const Piece> pieces, int thread) {
-  const int threads = threads_.size();
+void Pipeline::restore_next(std::span<const Piece> pieces, int part) {
   for (size_t p = 0; p < pieces.size(); ++p) {
     const Inlet& in = next_.inlets[p];
     float* rows = next_.rows + in.row * next_.stride;
-    copy_rows(pieces[p].state + next_.tail.offset, rows, in.tail, next_.stride, thread, threads);
-    if (thread == 0) {
+    copy_rows(pieces[p].state + next_.tail.offset, rows, in.tail, next_.stride, part, parts_);
+    if (part == 0) {
       std::fill_n(rows + (in.tail + in.fresh) * next_.stride, in.zeros * next_.stride, 0.0f);
     }
     if (next_.held != nullptr) {
       copy_rows(pieces[p].state + next_.residual.offset, next_.held + in.held_row * next_.stride,
-                in.held, next_.stride, thread, threads);
+                in.held, next_.stride, part, parts_);
     }
   }
 }
 
-void Pipeline::save_here(std::span<const Piece> pieces, int thread) {
-  const int threads = threads_.size();
+void Pipeline::save_here(std::span<const Piece> pieces, int part) {
   for (size_t p = 0; p < pieces.size(); ++p) {
     if (!pieces[p].commit) continue;
     const Inlet& in = here_.inlets[p];
     copy_rows(here_.rows + (in.row + in.tail + in.fresh - in.kept) * here_.stride,
-              pieces[p].state + here_.tail.offset, in.kept, here_.stride, thread, threads);
+              pieces[p].state + here_.tail.offset, in.kept, here_.stride, part, parts_);
     if (here_.held != nullptr) {
       copy_rows(here_.held + (in.held_row + in.held_rows() - in.held_after) * here_.stride,
-                pieces[p].state + here_.residual.offset, in.held_after, here_.stride, thread,
-                threads);
+                pieces[p].state + here_.residual.offset, in.held_after, here_.stride, part, parts_);
     }
   }
 }
@@ -208,11 +207,10 @@ void Pipeline::run(std::span<Piece> pieces) {
 // Codes to latents and the first depthwise convolution; both stay within a channel, so one region
 // does for both. The outputs of here_ come to lie in dense_.
 void Pipeline::latents(std::span<const Piece> pieces) {
-  threads_.run([&](int thread) {
-    // next_ is entered here and left here: the thread restores, fills and convolves its channels.
+  threads_.deal(parts_, [&](int part, int) {
+    // next_ is entered here and left here: each part restores, fills and convolves its channels.
     const PackedMatrix& m = plan_.projections.front();
-    const int threads = threads_.size();
-    const PanelRange panels{m.panels() * thread / threads, m.panels() * (thread + 1) / threads};
+    const PanelRange panels{m.panels() * part / parts_, m.panels() * (part + 1) / parts_};
     const ChannelRange channels = channels_of(m, panels);
     const int64_t width = channels.end - channels.begin;
     const int64_t stride = next_.stride;
@@ -280,9 +278,9 @@ void Pipeline::project_codes(const Piece& piece, float* rows, PanelRange panels)
 // dense_ -> 1x1 -> Snake of the first block -> next_.
 void Pipeline::pointwise_in(std::span<const Piece> pieces) {
   const PackedMatrix& m = plan_.pointwise_in;
-  threads_.run([&](int thread) {
-    restore_next(pieces, thread);
-    const Share s = share(thread, here_.outputs, m);
+  threads_.deal(parts_, [&](int part, int) {
+    restore_next(pieces, part);
+    const Share s = share(part, here_.outputs, m);
     for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
       float* y = next_.fresh_rows(p) + row * next_.stride;
       MatmulArgs args;
@@ -303,10 +301,10 @@ void Pipeline::upsample(const BlockPlan& block, int block_index, std::span<const
   const PackedMatrix& m = block.upsample;
   const int64_t product_floats = int64_t{block.stride} * block.channels;
   LYRE_CHECK(here_.products * product_floats <= upsampled_.size());
-  threads_.run([&](int thread) {
-    restore_next(pieces, thread);
-    save_here(pieces, thread);
-    const Share s = share(thread, here_.products, m);
+  threads_.deal(parts_, [&](int part, int) {
+    restore_next(pieces, part);
+    save_here(pieces, part);
+    const Share s = share(part, here_.products, m);
     for_each_tile(s, &Inlet::product_row, &Inlet::products,
                   [&](size_t p, int64_t row, int64_t rows) {
                     const Inlet& in = here_.inlets[p];
@@ -319,11 +317,10 @@ void Pipeline::upsample(const BlockPlan& block, int block_index, std::span<const
                     args.y_stride = product_floats;
                     matmul(m, s.panels, args);
                   });
-    const int threads = threads_.size();
     for (size_t p = 0; p < pieces.size(); ++p) {
       const Inlet& in = here_.inlets[p];
-      const int64_t begin = in.outputs * thread / threads;
-      const int64_t end = in.outputs * (thread + 1) / threads;
+      const int64_t begin = in.outputs * part / parts_;
+      const int64_t end = in.outputs * (part + 1) / parts_;
       const std::span<float> out(noise_.data() + in.out_row + begin,
                                  static_cast<size_t>(end - begin));
       if (plan_.config.noise && pieces[p].noise) {
@@ -339,8 +336,8 @@ void Pipeline::upsample(const BlockPlan& block, int block_index, std::span<const
 // Without NoiseBlock the product is not needed: the noise is zero.
 void Pipeline::add_noise(const BlockPlan& block) {
   const PackedMatrix& shape = block.units.front().pointwise;
-  threads_.run([&](int thread) {
-    const Share s = share(thread, here_.outputs, shape);
+  threads_.deal(parts_, [&](int part, int thread) {
+    const Share s = share(part, here_.outputs, shape);
     for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
       const Inlet& in = here_.inlets[p];
       const int64_t stride = next_.stride;
@@ -392,10 +389,10 @@ void Pipeline::residual_unit(const UnitPlan& unit, const Snake& after,
   };
 
   if (share(0, here_.outputs, m).by_time) {
-    threads_.run([&](int thread) {
-      restore_next(pieces, thread);
-      save_here(pieces, thread);
-      const Share s = share(thread, here_.outputs, m);
+    threads_.deal(parts_, [&](int part, int thread) {
+      restore_next(pieces, part);
+      save_here(pieces, part);
+      const Share s = share(part, here_.outputs, m);
       float* tile = tiles_.data() + thread * tile_floats_;
       for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
         convolve(p, row, rows, tile, channels_of(m, s.panels));
@@ -407,16 +404,16 @@ void Pipeline::residual_unit(const UnitPlan& unit, const Snake& after,
   const auto dense = [&](size_t p, int64_t row) {
     return dense_.data() + (here_.inlets[p].out_row + row) * stride;
   };
-  threads_.run([&](int thread) {
-    restore_next(pieces, thread);
-    save_here(pieces, thread);
-    const Share s = share(thread, here_.outputs, m);
+  threads_.deal(parts_, [&](int part, int) {
+    restore_next(pieces, part);
+    save_here(pieces, part);
+    const Share s = share(part, here_.outputs, m);
     for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
       convolve(p, row, rows, dense(p, row), channels_of(m, s.panels));
     });
   });
-  threads_.run([&](int thread) {
-    const Share s = share(thread, here_.outputs, m);
+  threads_.deal(parts_, [&](int part, int) {
+    const Share s = share(part, here_.outputs, m);
     for_each_tile(s, &Inlet::out_row, &Inlet::outputs, [&](size_t p, int64_t row, int64_t rows) {
       project(p, row, rows, dense(p, row), s.panels);
     });
@@ -424,13 +421,12 @@ void Pipeline::residual_unit(const UnitPlan& unit, const Snake& after,
 }
 
 void Pipeline::head(std::span<Piece> pieces) {
-  threads_.run([&](int thread) {
-    save_here(pieces, thread);
-    const int64_t threads = threads_.size();
+  threads_.deal(parts_, [&](int part, int) {
+    save_here(pieces, part);
     for (size_t p = 0; p < pieces.size(); ++p) {
       const Inlet& in = here_.inlets[p];
-      const int64_t begin = in.outputs * thread / threads;
-      const int64_t end = in.outputs * (thread + 1) / threads;
+      const int64_t begin = in.outputs * part / parts_;
+      const int64_t end = in.outputs * (part + 1) / parts_;
       head_rows(plan_.head, {here_.rows + (in.row + begin) * here_.stride, here_.stride},
                 pieces[p].pcm + begin, end - begin);
     }

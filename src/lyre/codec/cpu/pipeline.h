@@ -64,7 +64,7 @@ class Pipeline {
       return held + (inlets[piece].held_row + inlets[piece].held) * stride;
     }
   };
-  struct Share {  // of one thread in one region
+  struct Share {  // of one part of a region
     bool by_time = true;
     int64_t row_begin = 0, row_end = 0;  // counted over all pieces
     PanelRange panels;
@@ -76,12 +76,12 @@ class Pipeline {
   void place_next(const KeptRows& tail, const KeptRows* residual);
   void advance();  // next_ becomes here_
 
-  Share share(int thread, int64_t rows, const PackedMatrix& m) const;
+  Share share(int part, int64_t rows, const PackedMatrix& m) const;
   template <class Body>
   void for_each_tile(const Share& share, int64_t Inlet::*first_row, int64_t Inlet::*count,
                      Body&& body) const;
-  void restore_next(std::span<const Piece> pieces, int thread);
-  void save_here(std::span<const Piece> pieces, int thread);
+  void restore_next(std::span<const Piece> pieces, int part);
+  void save_here(std::span<const Piece> pieces, int part);
 
   void latents(std::span<const Piece> pieces);
   void project_codes(const Piece& piece, float* rows, PanelRange panels) const;
@@ -93,6 +93,7 @@ class Pipeline {
 
   const DecoderPlan& plan_;
   ThreadPool& threads_;
+  const int parts_;  // of every parallel region
   Layer here_, next_;
   // Arrays of all pieces. Two of each kind: a layer's input and the one being written.
   AlignedFloats rows_[2], held_[2];
