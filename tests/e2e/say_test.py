@@ -10,7 +10,7 @@ import tempfile
 import unittest
 import wave
 
-from lyre_program import LONG_TEXT, PROGRAM, VOICE, eventually, lyre
+from lyre_program import LONG_TEXT, PATIENCE_S, PROGRAM, VOICE, eventually, lyre
 
 OK, FAILED, USAGE, MODEL, CUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -103,7 +103,7 @@ class Say(InFolder):
         file = self.path("long.wav")
         self.assertTrue(eventually(lambda: os.path.exists(file) and os.path.getsize(file) > 44))
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
         self.assertEqual(process.returncode, INTERRUPTED, errors)
         self.assertIn(b"long.wav", errors)
         self.assertEqual(len(self.samples("long.wav")) + 44, os.path.getsize(file))
@@ -114,7 +114,7 @@ class Say(InFolder):
         self.assertEqual(process.stdout.read(4), b"RIFF")
         process.stdout.close()
         process.stderr.read()
-        self.assertNotEqual(process.wait(timeout=60), OK)
+        self.assertNotEqual(process.wait(timeout=PATIENCE_S), OK)
         process.stderr.close()
 
     def test_timings(self):
