@@ -112,6 +112,10 @@ int run_codec(const CodecCommand& command, int (*work)(const CodecCommand&, Code
 void add_codec(CLI::App& app, int& exit_code) {
   CLI::App* codec_app = app.add_subcommand("codec", "Speech to codes, and codes to speech");
   codec_app->require_subcommand(1);
+  codec_app->footer(
+      "Examples:\n"
+      "  lyre codec encode speech.wav -o speech.codes\n"
+      "  lyre codec decode speech.codes -o again.wav");
   const std::initializer_list<std::string_view> settings = {"codec", "voice_dir", "backend",
                                                             "threads"};
 

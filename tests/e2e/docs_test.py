@@ -1,0 +1,48 @@
+"""The examples of the documentation do what it says: every ```sh block of a page runs, in order, in one folder."""
+
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+from lyre_program import LONG_TEXT, PATIENCE_S, PROGRAM, Server
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+
+
+class Examples(unittest.TestCase):
+    def run_page(self, page, port=None):
+        blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"),
+                            re.MULTILINE | re.DOTALL)
+        self.assertGreater(len(blocks), 3)
+        path = os.path.dirname(PROGRAM) + os.pathsep + os.environ["PATH"]
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "chapter.txt").write_text(LONG_TEXT)
+            for block in blocks:
+                if port is not None:
+                    self.assertIn("127.0.0.1:9090", block)
+                    block = block.replace("127.0.0.1:9090", "127.0.0.1:%d" % port)
+                result = subprocess.run(["bash", "-euo", "pipefail", "-c", block], cwd=folder,
+                                        env=dict(os.environ, PATH=path), capture_output=True,
+                                        timeout=PATIENCE_S)
+                self.assertEqual(result.returncode, 0, (block, result.stdout, result.stderr))
+            files = {file.name: file.stat().st_size for file in pathlib.Path(folder).iterdir()}
+        return files
+
+    def test_command(self):
+        files = self.run_page("command.md")
+        for name in ("hello.wav", "chapter.wav", "piped.wav", "samples.pcm", "report.json",
+                     "again.wav", "bench.json"):
+            self.assertGreater(files[name], 200, name)
+
+    def test_http(self):
+        with Server() as server:
+            files = self.run_page("http.md", server.port)
+        for name in ("hello.wav", "a.pcm", "max.pcm"):
+            self.assertGreater(files[name], 10000, name)
+
+
+if __name__ == "__main__":
+    unittest.main()
