@@ -1,9 +1,11 @@
-// The products that the CPU language model consists of, one thread, beside what this core can do:
-// reading memory and multiplying in registers, measured in turns with them in the same run. The
-// best of many short samples, so that other work on the machine hardly counts. JSON on standard
-// output.
+// The products that the CPU language model consists of and the sampler, one thread, beside what
+// this core can do: reading memory and multiplying in registers, measured in turns with them in the
+// same run. The best of many short samples, so that other work on the machine hardly counts. JSON
+// on standard output.
 //
-//     lm_kernels_bench [--ms 300] [--simd best|avx2|baseline]
+//     lm_kernels_bench [--ms 300] [--simd best|avx2|baseline] [--pages huge|small]
+//
+// Small pages are what a mapped file has.
 
 #include <sys/mman.h>
 
@@ -17,8 +19,10 @@
 #include <vector>
 
 #include "lyre/base/check.h"
+#include "lyre/base/philox.h"
 #include "lyre/lm/cpu/matmul.h"
 #include "lyre/lm/cpu/simd_target.h"
+#include "lyre/lm/draw_token.h"
 
 namespace lyre {
 namespace {
@@ -30,12 +34,12 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Memory in huge pages filled with small bf16, fp16 or int8 numbers, far larger than any cache.
-std::span<std::byte> stream_memory() {
+// Memory filled with small bf16, fp16 or int8 numbers, far larger than any cache.
+std::span<std::byte> stream_memory(bool huge_pages) {
   constexpr size_t kBytes = size_t{1} << 30;
   void* data = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   LYRE_CHECK(data != MAP_FAILED);
-  ::madvise(data, kBytes, MADV_HUGEPAGE);
+  ::madvise(data, kBytes, huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   auto* words = static_cast<uint16_t*>(data);
   uint32_t state = 1;
   for (size_t i = 0; i < kBytes / 2; ++i) {
@@ -65,7 +69,8 @@ struct Case {
 
 class KernelBench {
  public:
-  explicit KernelBench(double seconds) : seconds_(seconds), memory_(stream_memory()) {}
+  KernelBench(double seconds, bool huge_pages)
+      : seconds_(seconds), memory_(stream_memory(huge_pages)) {}
 
   void run(const Case& c) {
     const int64_t element = c.type == MatrixType::kF32 ? 4 : c.type == MatrixType::kInt8 ? 1 : 2;
@@ -109,6 +114,33 @@ class KernelBench {
     std::fflush(stdout);
   }
 
+  void draw(int64_t candidates, float temperature, float top_p, int top_k) {
+    std::vector<float> logits(static_cast<size_t>(candidates));
+    for (size_t i = 0; i < logits.size(); ++i) {
+      logits[i] = 3 * normal_from_bits(static_cast<uint32_t>(i * 2654435761u), 77)[0];
+    }
+    SamplingParams params;
+    params.temperature = temperature;
+    params.top_p = top_p;
+    params.top_k = top_k;
+    const TokenRange all = {0, static_cast<TokenId>(candidates)};
+    TokenSet seen(static_cast<int>(candidates));
+    for (TokenId token = 0; token < all.end; token += 3) seen.insert(token);
+    DrawScratch scratch(static_cast<int>(candidates));
+    double best = 1e30;
+    int64_t position = 0;
+    for (const double end = now_s() + seconds_; now_s() < end; ++position) {
+      const double begin = now_s();
+      sum_ +=
+          static_cast<uint64_t>(draw_token(params, logits, {&all, 1}, &seen, position, scratch));
+      best = std::min(best, now_s() - begin);
+    }
+    std::printf(
+        "  {\"kernel\": \"draw\", \"candidates\": %lld, \"temperature\": %.1f, \"top_p\": %.2f, "
+        "\"top_k\": %d, \"us\": %.1f},\n",
+        static_cast<long long>(candidates), temperature, top_p, top_k, 1e6 * best);
+  }
+
   uint64_t sum() const { return sum_; }
 
  private:
@@ -123,17 +155,19 @@ class KernelBench {
 int main(int count, char** words) {
   using lyre::MatrixType;
   double seconds = 0.3;
+  bool huge_pages = true;
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string_view flag = words[i], value = words[i + 1];
     if (flag == "--ms") seconds = std::atof(words[i + 1]) / 1e3;
+    if (flag == "--pages") huge_pages = value == "huge";
     if (flag == "--simd" && value == "avx2") lyre::cpu::limit_simd(lyre::cpu::SimdLevel::kAvx2);
     if (flag == "--simd" && value == "baseline") {
       lyre::cpu::limit_simd(lyre::cpu::SimdLevel::kBaseline);
     }
   }
-  lyre::KernelBench bench(seconds);
-  std::printf("{\"bench\": \"lm_kernels\", \"simd\": \"%s\", \"results\": [\n",
-              lyre::cpu::simd_target().c_str());
+  lyre::KernelBench bench(seconds, huge_pages);
+  std::printf("{\"bench\": \"lm_kernels\", \"simd\": \"%s\", \"pages\": \"%s\", \"results\": [\n",
+              lyre::cpu::simd_target().c_str(), huge_pages ? "huge" : "small");
   for (const auto& [name, type] : {std::pair{"bf16", MatrixType::kBF16},
                                    {"f16", MatrixType::kF16},
                                    {"int8", MatrixType::kInt8}}) {
@@ -147,6 +181,11 @@ int main(int count, char** words) {
       bench.run({name, type, 256, 3072, tokens, true});
       bench.run({name, type, 768, 256, tokens, false});
     }
+  }
+  for (const int64_t candidates : {1025, 7696, 156940}) {
+    bench.draw(candidates, 0.6f, 0.9f, 0);
+    bench.draw(candidates, 1.0f, 1.0f, 50);
+    bench.draw(candidates, 0.0f, 1.0f, 0);
   }
   std::printf("  {\"checksum\": %llu}\n]}\n", static_cast<unsigned long long>(bench.sum()));
   return 0;
