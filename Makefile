@@ -51,7 +51,7 @@ test-tsan: setup-test
 bench: setup-test
 	cmake --preset cpu-release -DLYRE_BUILD_BENCH=ON
 	cmake --build $(RELEASE) -j $(JOBS)
-	tools/bench.sh $(RELEASE)
+	python3 tools/bench.py $(RELEASE) $(BENCH_FLAGS)
 
 format:
 	find src apps tests bench -name '*.h' -o -name '*.cc' | xargs clang-format -i
