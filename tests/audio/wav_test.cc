@@ -249,7 +249,7 @@ TEST(WavReader, ReadsEveryFormat) {
 
 TEST(WavReader, MixesChannelsToTheirMean) {
   Bytes data;
-  for (const uint64_t value : {0x4000, 0x2000, 0xC000, 0x4000}) append(data, value, 2);
+  for (const uint64_t value : {0x4000u, 0x2000u, 0xC000u, 0x4000u}) append(data, value, 2);
   data.push_back(1);  // an incomplete block
   const auto audio = parse_wav(wav_file({1, 2, 16}, data), "a.wav");
   ASSERT_TRUE(audio) << audio.error().message;

@@ -7,12 +7,14 @@
 #include "codec/golden_file.h"
 #include "codec/streaming.h"
 #include "lyre/codec/cpu/cpu_codec.h"
+#include "support/sanitizers.h"
 
 // Counts what this program allocates, on any thread. Not inlined: the compiler would take malloc
 // and delete for a mismatch.
 namespace {
 std::atomic<int64_t> allocations{0};
 }
+#if !LYRE_TEST_THREAD_SANITIZER
 [[gnu::noinline]] void* operator new(size_t size) {
   allocations.fetch_add(1, std::memory_order_relaxed);
   if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
@@ -20,12 +22,14 @@ std::atomic<int64_t> allocations{0};
 }
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
+#endif
 
 namespace lyre {
 namespace {
 
 // The engine may allocate between pushes; a push itself never does.
 TEST(CpuCodec, PushAllocatesNothing) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   ThreadPool threads(2);
   const auto codec =
       make_cpu_codec(*load_snac_decoder(test::codec_folder("tiny")), {2, 4}, threads);

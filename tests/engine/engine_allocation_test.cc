@@ -8,24 +8,37 @@
 
 #include "engine/engine_rig.h"
 #include "engine/voice_rig.h"
+#include "support/sanitizers.h"
 
 namespace {
 thread_local int64_t allocations = 0;
 }
 
+#if !LYRE_TEST_THREAD_SANITIZER
 // Every allocation of this test program goes through here.
 void* operator new(size_t bytes) {
   ++allocations;
   if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
   throw std::bad_alloc();
 }
+void* operator new(size_t bytes, std::align_val_t alignment) {
+  ++allocations;
+  const auto align = static_cast<size_t>(alignment);
+  // The size must be a multiple of the alignment.
+  if (void* memory = std::aligned_alloc(align, (bytes + align - 1) / align * align)) return memory;
+  throw std::bad_alloc();
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+#endif
 
 namespace lyre {
 namespace {
 
 TEST(EngineAllocation, TheCounterCounts) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   const int64_t before = allocations;
   const std::vector<float> memory(1000);
   EXPECT_EQ(allocations, before + 1);
@@ -33,10 +46,11 @@ TEST(EngineAllocation, TheCounterCounts) {
 }
 
 TEST(EngineAllocation, NothingIsAllocatedWhileSpeechRuns) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   const auto engine = test::open_engine(test::voice_config(test::tiny_voice()));
   ASSERT_NE(engine, nullptr);
   std::vector<Speech> speeches;
-  for (const uint64_t seed : {1, 2, 6}) {  // which speak on for 40 frames
+  for (const uint64_t seed : {1u, 2u, 6u}) {  // which speak on for 40 frames
     SynthesisRequest request =
         test::request_of("The quick brown fox jumps over the lazy dog.", seed);
     request.max_tokens = 280;

@@ -11,12 +11,13 @@
 #include "lm/generate.h"
 #include "lm/random_model.h"
 #include "lyre/lm/open_language_model.h"
+#include "support/sanitizers.h"
 
 namespace {
 
 std::atomic<int64_t> g_allocations{0};
 
-void* counted(std::size_t bytes) {
+[[maybe_unused]] void* counted(std::size_t bytes) {
   g_allocations.fetch_add(1, std::memory_order_relaxed);
   if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
   std::abort();
@@ -24,6 +25,7 @@ void* counted(std::size_t bytes) {
 
 }  // namespace
 
+#if !LYRE_TEST_THREAD_SANITIZER
 void* operator new(std::size_t bytes) { return counted(bytes); }
 void* operator new[](std::size_t bytes) { return counted(bytes); }
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes); }
@@ -34,17 +36,20 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+#endif
 
 namespace lyre::test {
 namespace {
 
 TEST(Allocation, TheCounterCounts) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   const int64_t before = g_allocations.load();
   delete new std::vector<int>(3);
   EXPECT_GE(g_allocations.load() - before, 2);
 }
 
 TEST(Allocation, NoneInAStepNorInClose) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   const TempFolder folder;
   write_random_model(folder, small_config(), DType::kBF16);
   for (const WeightFormat weights : {WeightFormat::kAsStored, WeightFormat::kInt8}) {

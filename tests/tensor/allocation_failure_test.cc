@@ -8,6 +8,7 @@
 
 #include "lyre/tensor/tensor_archive.h"
 #include "support/expect_error.h"
+#include "support/sanitizers.h"
 #include "support/temp_folder.h"
 #include "tensor/file_bytes.h"
 
@@ -17,7 +18,7 @@ namespace {
 
 thread_local int64_t allocations_left = -1;  // until the failure; negative: none is planned
 
-void* allocate(size_t bytes) {
+[[maybe_unused]] void* allocate(size_t bytes) {
   if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();
   void* memory = std::malloc(bytes > 0 ? bytes : 1);
   if (memory == nullptr) throw std::bad_alloc();
@@ -26,12 +27,14 @@ void* allocate(size_t bytes) {
 
 }  // namespace
 
+#if !LYRE_TEST_THREAD_SANITIZER
 void* operator new(size_t bytes) { return allocate(bytes); }
 void* operator new[](size_t bytes) { return allocate(bytes); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
+#endif
 
 namespace lyre::test {
 namespace {
@@ -60,12 +63,14 @@ std::string one_tensor(const std::string& name) {
 }
 
 TEST(AllocationFailure, Safetensors) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   const TempFolder folder;
   const auto file = folder.write("a_long_name.safetensors", one_tensor("a_name_that_is_allocated"));
   expect_errors_until_success([&] { return open_safetensors(file); }, 10);
 }
 
 TEST(AllocationFailure, SafetensorsFolder) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   const TempFolder folder;
   folder.write("s1.safetensors", one_tensor("a"));
   folder.write("s2.safetensors", one_tensor("b"));
@@ -75,6 +80,7 @@ TEST(AllocationFailure, SafetensorsFolder) {
 }
 
 TEST(AllocationFailure, TorchCheckpoint) {
+  LYRE_SKIP_UNDER_THREAD_SANITIZER();
   const TempFolder folder;
   const auto file = folder.write(
       "m.bin",

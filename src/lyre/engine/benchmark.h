@@ -45,6 +45,6 @@ Result<CodecSpeed> measure_codec(const EngineConfig& config, const CodecBenchmar
 
 /// Memory read bandwidth of this machine: the sum over a buffer far larger than the caches, by the
 /// same threads; the best of several runs. The yardstick of decode speed.
-Result<double> measure_memory_gb_per_s(int threads);
+Result<double> measure_memory_gb_per_s(int threads, int64_t buffer_bytes = int64_t{512} << 20);
 
 }  // namespace lyre
