@@ -1,6 +1,7 @@
 #include "lyre/settings.h"
 
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -48,7 +49,7 @@ Status assign(T& out, const Value& value) {
 /// Ranges of sampling are the engine's to check, for they hold for requests too.
 Status read_number(const std::string& text, std::optional<float>& out) {
   float value = 0;
-  if (!parse(text, value)) return expected("a number", text);
+  if (!parse(text, value) || !std::isfinite(value)) return expected("a number", text);
   out = value;
   return ok_status();
 }

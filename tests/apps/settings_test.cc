@@ -150,6 +150,8 @@ TEST(Settings, WhatIsNoValueIsAnError) {
                                                        {"sampling.seed", "-1"},
                                                        {"sampling.temperature", "warm"},
                                                        {"sampling.temperature", "0.5x"},
+                                                       {"sampling.temperature", "nan"},
+                                                       {"sampling.top_p", "inf"},
                                                        {"fast_start", "yes"},
                                                        {"backend", "gpu"},
                                                        {"log.level", "loud"},

@@ -143,7 +143,8 @@ std::optional<double> JsonFields::number(std::string_view name) {
   if (field == nullptr) return std::nullopt;
   json::error_code failure;
   const double value = field->to_number<double>(failure);
-  if (!failure && std::isfinite(value)) return value;  // 1e999 is read as infinity
+  // 1e999 is read as infinity; and settings are held as float.
+  if (!failure && std::abs(value) <= std::numeric_limits<float>::max()) return value;
   fail(wrong_type(name, "a finite number", *field));
   return std::nullopt;
 }

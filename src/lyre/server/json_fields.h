@@ -30,6 +30,7 @@ class JsonFields {
   /// A string, or an object with the string "id".
   std::optional<std::string> text_or_id(std::string_view name);
   std::optional<bool> boolean(std::string_view name);
+  /// Finite, also as a float.
   std::optional<double> number(std::string_view name);
   std::optional<int> integer(std::string_view name);
   std::optional<uint64_t> unsigned_integer(std::string_view name);
