@@ -111,8 +111,10 @@ Status CpuModel::step(std::span<const Slice> batch, std::span<SliceResult> resul
   LYRE_ASSIGN_OR_RETURN(const std::span<const SliceWork> work, table_.plan(batch, results));
   collect_rows(batch, work);
   if (rows_.empty()) return ok_status();
+  // A chunk is a way through all phases: who comes late finds less to do, and a thread that does
+  // not come at all is not waited for.
   clock_.begin_region();
-  threads_.run([this, results](int thread) {
+  threads_.deal(threads_.size(), [this, results](int /*way*/, int thread) {
     Worker worker = {scratch_[static_cast<size_t>(thread)], clock_.start()};
     run_step(worker, results);
   });
