@@ -1,5 +1,7 @@
 #include "lyre/text/tokenizer.h"
 
+#include <thread>
+
 #include "text/tokenizer_rig.h"
 
 namespace lyre::test {
@@ -142,6 +144,25 @@ TEST(Tokenizer, TakesLongWordsOfOneKind) {
     for (const std::string& whole : {text, text + "x"})
       EXPECT_TRUE(tokenizer.decode(encode(tokenizer, whole)) == whole) << unit;
   }
+}
+
+TEST(Tokenizer, ServesAllThreadsAtOnce) {
+  const Tokenizer tokenizer = load_tokenizer(demo_voice() / "lm/tokenizer.json");
+  const std::string text = "It's the same, <laugh> for all: 3.14 \u00E9\u4ECA!";
+  const Ids want = encode(tokenizer, text);
+  std::vector<Ids> found(4);
+  {
+    std::vector<std::jthread> threads;
+    for (Ids& ids : found) {
+      threads.emplace_back([&] {
+        for (int turn = 0; turn < 50; ++turn) {
+          ids.clear();
+          if (!tokenizer.encode(text, ids) || tokenizer.decode(ids) != text) ids.clear();
+        }
+      });
+    }
+  }
+  for (const Ids& ids : found) EXPECT_EQ(ids, want);
 }
 
 }  // namespace
