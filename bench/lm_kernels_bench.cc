@@ -3,13 +3,14 @@
 // same run. The best of many short samples, so that other work on the machine hardly counts. JSON
 // on standard output.
 //
-//     lm_kernels_bench [--ms 300] [--simd best|avx2|baseline] [--pages huge|small]
+//     lm_kernels_bench [--ms 300] [--simd best|avx2|baseline] [--pages huge|small] [--threads 1]
 //
 // Small pages are what a mapped file has.
 
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -20,6 +21,7 @@
 
 #include "lyre/base/check.h"
 #include "lyre/base/philox.h"
+#include "lyre/base/thread_pool.h"
 #include "lyre/lm/cpu/matmul.h"
 #include "lyre/lm/cpu/simd_target.h"
 #include "lyre/lm/draw_token.h"
@@ -69,8 +71,8 @@ struct Case {
 
 class KernelBench {
  public:
-  KernelBench(double seconds, bool huge_pages)
-      : seconds_(seconds), memory_(stream_memory(huge_pages)) {}
+  KernelBench(ThreadPool& threads, double seconds, bool huge_pages)
+      : threads_(threads), seconds_(seconds), memory_(stream_memory(huge_pages)) {}
 
   void run(const Case& c) {
     const int64_t element = c.type == MatrixType::kF32 ? 4 : c.type == MatrixType::kInt8 ? 1 : 2;
@@ -90,15 +92,18 @@ class KernelBench {
     for (const double end = now_s() + seconds_; now_s() < end;) {
       const WeightMatrix w = {next().data(), scales.data(), c.rows, c.columns, c.type};
       double begin = now_s();
-      for (int64_t row = 0; row < c.rows; row += 64) {
-        const int64_t last = std::min(c.rows, row + 64);
+      threads_.deal(static_cast<int>((c.rows + 63) / 64), [&](int panel, int /*thread*/) {
+        const int64_t row = int64_t{panel} * 64, last = std::min(c.rows, row + 64);
         cpu::matmul(w, row, last, x.data(), c.columns, c.tokens, &out[static_cast<size_t>(row)],
                     c.rows);
-      }
+      });
       best = std::min(best, now_s() - begin);
       const auto part = next();
       begin = now_s();
-      sum_ += sum_bytes(part.first(part.size() / 128 * 128));
+      threads_.deal(16, [&](int slice, int /*thread*/) {
+        const size_t size = part.size() / 16 / 128 * 128;
+        sum_ += sum_bytes(part.subspan(static_cast<size_t>(slice) * size, size));
+      });
       best_read = std::min(best_read, now_s() - begin);
     }
     const double gb = static_cast<double>(bytes + scale_bytes) / 1e9;
@@ -144,9 +149,10 @@ class KernelBench {
   uint64_t sum() const { return sum_; }
 
  private:
+  ThreadPool& threads_;
   const double seconds_;
   std::span<std::byte> memory_;
-  uint64_t sum_ = 0;
+  std::atomic<uint64_t> sum_{0};  // keeps the reads from being optimised away
 };
 
 }  // namespace
@@ -156,18 +162,23 @@ int main(int count, char** words) {
   using lyre::MatrixType;
   double seconds = 0.3;
   bool huge_pages = true;
+  int threads = 1;
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string_view flag = words[i], value = words[i + 1];
     if (flag == "--ms") seconds = std::atof(words[i + 1]) / 1e3;
+    if (flag == "--threads") threads = std::atoi(words[i + 1]);
     if (flag == "--pages") huge_pages = value == "huge";
     if (flag == "--simd" && value == "avx2") lyre::cpu::limit_simd(lyre::cpu::SimdLevel::kAvx2);
     if (flag == "--simd" && value == "baseline") {
       lyre::cpu::limit_simd(lyre::cpu::SimdLevel::kBaseline);
     }
   }
-  lyre::KernelBench bench(seconds, huge_pages);
-  std::printf("{\"bench\": \"lm_kernels\", \"simd\": \"%s\", \"pages\": \"%s\", \"results\": [\n",
-              lyre::cpu::simd_target().c_str(), huge_pages ? "huge" : "small");
+  lyre::ThreadPool pool(threads);
+  lyre::KernelBench bench(pool, seconds, huge_pages);
+  std::printf(
+      "{\"bench\": \"lm_kernels\", \"simd\": \"%s\", \"pages\": \"%s\", \"threads\": %d, "
+      "\"results\": [\n",
+      lyre::cpu::simd_target().c_str(), huge_pages ? "huge" : "small", threads);
   for (const auto& [name, type] : {std::pair{"bf16", MatrixType::kBF16},
                                    {"f16", MatrixType::kF16},
                                    {"int8", MatrixType::kInt8}}) {
