@@ -79,13 +79,16 @@ Result<CpuWeights> CpuWeights::open(const std::filesystem::path& folder, WeightF
     LYRE_RETURN_IF_ERROR(weights.quantize_all(threads));
     return weights;
   }
-  for (const WeightMatrix* matrix : weights.matrices()) {
-    threads.run([&](int thread) {
+  // One region over all matrices: a small model has many, and every region waits for its last
+  // thread.
+  const std::vector<WeightMatrix*> all = weights.matrices();
+  threads.run([&](int thread) {
+    for (const WeightMatrix* matrix : all) {
       const std::span<const std::byte> bytes = bytes_of(*matrix);
       const auto [begin, end] = threads.split(static_cast<int64_t>(bytes.size()), 1 << 21, thread);
       make_resident(bytes.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
-    });
-  }
+    }
+  });
   return weights;
 }
 
