@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "apps/temporary_folder.h"
+#include "apps/read_file.h"
 #include "lyre/bench_requests.h"
 #include "lyre/code_text.h"
 #include "lyre/json_text.h"
@@ -12,12 +12,12 @@
 #include "lyre/quantiles.h"
 #include "lyre/speech_output.h"
 #include "lyre/text_input.h"
+#include "support/temp_folder.h"
 
 namespace lyre::command {
 namespace {
 
-using test::read_file;
-using test::TemporaryFolder;
+using lyre::test::TempFolder;
 
 std::string text_error(const TextSource& source) {
   const auto text = read_text(source);
@@ -30,13 +30,13 @@ TEST(TextInput, WordsAreJoined) {
 }
 
 TEST(TextInput, AFileIsTakenAsItIsWithoutTheMarkOfEditors) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   EXPECT_EQ(*read_text({{}, folder.write("a", "One.\n\nTwo.\n")}), "One.\n\nTwo.\n");
   EXPECT_EQ(*read_text({{}, folder.write("b", "\xef\xbb\xbfOne.")}), "One.");
 }
 
 TEST(TextInput, WhatCannotBeSpokenIsAnError) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   EXPECT_NE(text_error({{""}, ""}).find("empty"), std::string::npos);
   EXPECT_NE(text_error({{" ", "\t\n"}, ""}).find("empty"), std::string::npos);
   EXPECT_NE(text_error({{}, folder.write("a", "abc\xff")}).find("byte 3"), std::string::npos);
@@ -55,7 +55,7 @@ TEST(ProgressBar, NeverClaimsToBeDone) {
 }
 
 TEST(SpeechOutput, WritesWavAndRaw) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const std::vector<float> samples = {0.0f, 0.5f, -0.5f, 1.0f};
   const std::string pcm("\x00\x00\x00\x40\x00\xc0\xff\x7f", 8);
   for (const bool raw : {true, false}) {
@@ -95,7 +95,7 @@ TEST(SpeechOutput, AFullDiskIsAnError) {
 }
 
 TEST(SpeechOutput, AFreeNameOverwritesNothing) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   EXPECT_EQ(free_output_name(folder.path(), false), "speech.wav");
   EXPECT_EQ(free_output_name(folder.path(), true), "speech.pcm");
   folder.write("speech.wav", "");

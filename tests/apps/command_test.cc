@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/temporary_folder.h"
 #include "lyre/exit_code.h"
+#include "support/temp_folder.h"
 
 namespace lyre::command {
 namespace {
@@ -91,7 +91,7 @@ TEST(Command, ASwitchDoesNotEatTheText) {
 }
 
 TEST(Command, AFolderThatIsNoModelIs3AndSaysWhatIsMissing) {
-  const test::TemporaryFolder folder;
+  const lyre::test::TempFolder folder;
   const std::string path = folder.path().string();
   const Outcome half = lyre_with({"say", "a", "--model", path.c_str()});
   EXPECT_EQ(half.exit_code, kExitModel);
@@ -105,7 +105,7 @@ TEST(Command, AFolderThatIsNoModelIs3AndSaysWhatIsMissing) {
 }
 
 TEST(Command, CodesThatAreNoCodesAre2) {
-  const test::TemporaryFolder folder;
+  const lyre::test::TempFolder folder;
   const std::string codes = folder.write("a.codes", "1 2 3\n").string();
   const Outcome outcome = lyre_with({"codec", "decode", codes.c_str(), "-o", "/dev/null"});
   EXPECT_EQ(outcome.exit_code, kExitUsage);

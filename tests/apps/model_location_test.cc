@@ -2,14 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include "apps/temporary_folder.h"
 #include "support/paths.h"
+#include "support/temp_folder.h"
 
 namespace lyre::command {
 namespace {
 
 namespace fs = std::filesystem;
-using test::TemporaryFolder;
+using lyre::test::TempFolder;
 
 void make_voice(const fs::path& folder) {
   fs::create_directories(folder / "lm");
@@ -23,7 +23,7 @@ TEST(ModelLocation, FindsTheDemoVoiceAboveABuild) {
 }
 
 TEST(ModelLocation, FindsTheDemoVoiceOfAnInstallation) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const fs::path executable = folder.path() / "usr/bin/lyre";
   EXPECT_EQ(find_demo_voice(executable), std::nullopt);
   make_voice(folder.path() / "usr/share/lyre/voices/demo");
@@ -38,7 +38,7 @@ TEST(ModelLocation, WithoutAnyVoiceTheErrorSaysWhatToDo) {
 }
 
 TEST(ModelLocation, AVoiceFolderIsBoth) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   make_voice(folder.path());
   Settings by_folder;
   by_folder.voice_dir = folder.path();
@@ -53,7 +53,7 @@ TEST(ModelLocation, AVoiceFolderIsBoth) {
 }
 
 TEST(ModelLocation, WhatIsNamedWinsOverTheVoiceFolder) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   make_voice(folder.path());
   Settings settings;
   settings.voice_dir = folder.path();
@@ -73,7 +73,7 @@ TEST(ModelLocation, TwoFoldersAreTakenAsTheyAre) {
 }
 
 TEST(ModelLocation, HalfAPairIsAnErrorThatNamesTheOtherFlag) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   Settings no_codec;
   no_codec.engine.model = folder.path();
   EXPECT_NE(locate_models("/bin/lyre", no_codec).error().message.find("--codec DIR"),
@@ -93,7 +93,7 @@ TEST(ModelLocation, HalfAPairIsAnErrorThatNamesTheOtherFlag) {
 }
 
 TEST(ModelLocation, ACodecAlone) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   make_voice(folder.path());
   Settings of_folder, named, demo;
   of_folder.voice_dir = folder.path();

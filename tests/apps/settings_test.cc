@@ -5,12 +5,14 @@
 #include <set>
 #include <string>
 
-#include "apps/temporary_folder.h"
+#include "apps/read_file.h"
+#include "support/paths.h"
+#include "support/temp_folder.h"
 
 namespace lyre::command {
 namespace {
 
-using test::TemporaryFolder;
+using lyre::test::TempFolder;
 
 Environment environment(std::map<std::string, std::string> variables) {
   return [variables = std::move(variables)](const char* name) -> const char* {
@@ -30,14 +32,14 @@ std::string error_of(const Result<Settings>& result) {
 }
 
 std::string file_error(const std::string& text) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const auto given = read_settings_file(folder.write("lyre.toml", text));
   if (!given) return given.error().message;
   return error_of(resolve_settings({}, {}, *given));
 }
 
 TEST(Settings, FlagsWinOverEnvironmentOverFileOverDefaults) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const auto file = read_settings_file(
       folder.write("lyre.toml", "threads = 1\nmax_batch = 1\nmax_queue = 1\n[server]\nport = 1\n"));
   ASSERT_TRUE(file.ok()) << file.error().message;
@@ -163,7 +165,8 @@ TEST(Settings, WhatIsNoValueIsAnError) {
 }
 
 TEST(SettingsFile, ReadsEveryType) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
+  std::filesystem::create_directory(folder.path() / "sub");
   const auto file = folder.write("sub/lyre.toml",
                                  "model = \"my model\"\n"
                                  "codec = \"/absolute\"\n"
@@ -226,8 +229,7 @@ TEST(SettingsTable, NamesAreUniqueAndDescribed) {
 
 /// docs/configuration.md lists every setting with its flag and its variable.
 TEST(SettingsTable, IsDocumented) {
-  const std::string page =
-      test::read_file(std::filesystem::path(LYRE_TEST_SOURCE_DIR) / "docs/configuration.md");
+  const std::string page = read_file(lyre::test::source_dir() / "docs/configuration.md");
   for (const Setting& setting : settings_table()) {
     for (const char* name : {setting.key, setting.flag, setting.environment, setting.alias}) {
       if (name == nullptr) continue;

@@ -40,6 +40,7 @@ class TestClient {
   TestClient& operator=(const TestClient&) = delete;
 
   bool connected() const { return socket_ >= 0; }
+  int descriptor() const { return socket_; }
   /// False if the server has gone.
   bool send(std::string_view bytes);
   /// The next bytes, empty at the end of the stream or after a reset.

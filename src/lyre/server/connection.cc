@@ -95,6 +95,7 @@ Connection::Connection(net::io_context& context, net::ip::tcp::socket socket,
       wakeup_(std::make_shared<Wakeup>(context)) {
   ErrorCode failure;
   stream_.socket().set_option(net::ip::tcp::no_delay(true), failure);
+  stream_.socket().non_blocking(true, failure);  // for write_all
   // Without it the kernel would take megabytes, minutes of audio, ahead of a client that reads at
   // the speed of speech, and the engine would never learn that it could serve others first.
   const int most_unsent_bytes = 128 * 1024;
@@ -391,12 +392,18 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
   co_return exchange.keep_alive;
 }
 
-/// The timeout starts anew with every byte that the client takes.
+/// The timeout starts anew with every byte that the client takes. Mostly the kernel takes
+/// everything at once; only if it does not is there something to wait for, and the cost of timer
+/// and queue.
 Connection::Task<Connection::ErrorCode> Connection::write_all(std::string_view bytes) {
   while (!bytes.empty()) {
-    stream_.expires_after(state_.config().write_timeout);
-    const auto [failure, count] =
-        co_await stream_.async_write_some(net::buffer(bytes.data(), bytes.size()), kTuple);
+    ErrorCode failure;
+    const net::const_buffer rest = net::buffer(bytes.data(), bytes.size());
+    size_t count = stream_.socket().write_some(rest, failure);
+    if (failure == net::error::would_block) {
+      stream_.expires_after(state_.config().write_timeout);
+      std::tie(failure, count) = co_await stream_.async_write_some(rest, kTuple);
+    }
     if (failure) co_return failure;
     bytes.remove_prefix(count);
   }

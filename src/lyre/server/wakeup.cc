@@ -11,30 +11,32 @@
 namespace lyre::server {
 namespace net = boost::asio;
 
-/// Gives out the one block of its Wakeup, which it keeps alive.
+/// Gives out one block of a Wakeup, which it keeps alive.
 template <class T>
-class Wakeup::MessageAllocator {
+class Wakeup::BlockAllocator {
  public:
   using value_type = T;
-  explicit MessageAllocator(std::shared_ptr<Wakeup> owner) noexcept : owner_(std::move(owner)) {}
+  BlockAllocator(std::shared_ptr<Wakeup> owner, Block& block) noexcept
+      : owner_(std::move(owner)), block_(&block) {}
   template <class U>
-  MessageAllocator(const MessageAllocator<U>& other) noexcept  // NOLINT: rebinding is implicit
-      : owner_(other.owner_) {}
+  BlockAllocator(const BlockAllocator<U>& other) noexcept  // NOLINT: rebinding is implicit
+      : owner_(other.owner_), block_(other.block_) {}
 
   T* allocate(size_t count) {
-    LYRE_CHECK(count * sizeof(T) <= sizeof owner_->message_);
-    return reinterpret_cast<T*>(owner_->message_);
+    LYRE_CHECK(count * sizeof(T) <= sizeof block_->bytes);
+    return reinterpret_cast<T*>(block_->bytes);
   }
   void deallocate(T*, size_t) noexcept {}
   template <class U>
-  bool operator==(const MessageAllocator<U>& other) const noexcept {
-    return owner_ == other.owner_;
+  bool operator==(const BlockAllocator<U>& other) const noexcept {
+    return block_ == other.block_;
   }
 
  private:
   template <class U>
-  friend class MessageAllocator;
+  friend class BlockAllocator;
   std::shared_ptr<Wakeup> owner_;
+  Block* block_;
 };
 
 Wakeup::Wakeup(net::io_context& context)
@@ -42,14 +44,14 @@ Wakeup::Wakeup(net::io_context& context)
 
 void Wakeup::wake() noexcept {
   if (under_way_.exchange(true, std::memory_order_acq_rel)) return;
+  auto self = shared_from_this();
+  const BlockAllocator<std::byte> memory(self, message_);
   // Asio moves the handler out of its memory before the call: the block is free again when
   // under_way_ falls.
-  net::post(context_, net::bind_allocator(MessageAllocator<std::byte>(shared_from_this()),
-                                          [self = shared_from_this()] {
-                                            self->under_way_.store(false,
-                                                                   std::memory_order_release);
-                                            self->wake_here();
-                                          }));
+  net::post(context_, net::bind_allocator(memory, [self = std::move(self)] {
+              self->under_way_.store(false, std::memory_order_release);
+              self->wake_here();
+            }));
 }
 
 void Wakeup::wake_here() {
@@ -58,7 +60,10 @@ void Wakeup::wake_here() {
 }
 
 net::awaitable<void> Wakeup::wait() {
-  while (!woken_) co_await never_.async_wait(net::as_tuple(net::use_awaitable));
+  const BlockAllocator<std::byte> memory(shared_from_this(), wait_);
+  while (!woken_) {
+    co_await never_.async_wait(net::bind_allocator(memory, net::as_tuple(net::use_awaitable)));
+  }
   woken_ = false;
 }
 

@@ -24,14 +24,17 @@ class Wakeup : public std::enable_shared_from_this<Wakeup> {
   boost::asio::awaitable<void> wait();
 
  private:
+  struct Block {
+    alignas(std::max_align_t) std::byte bytes[256];
+  };
   template <class T>
-  class MessageAllocator;
+  class BlockAllocator;
 
   boost::asio::io_context& context_;
   boost::asio::steady_timer never_;  // waited for, only ever cancelled
   bool woken_ = false;               // coroutine's thread
   std::atomic<bool> under_way_{false};
-  alignas(std::max_align_t) std::byte message_[256];
+  Block message_, wait_;
 };
 
 }  // namespace lyre::server
