@@ -227,6 +227,21 @@ TEST_F(ServerSpeech, AClientThatPipelinesAndLeavesCancels) {
   EXPECT_TRUE(eventually([&] { return call->sink.closed(); }));
 }
 
+TEST_F(ServerSpeech, AClientMayLeaveAfterAnyByte) {
+  open();
+  for (size_t bytes = 0; bytes < 600; bytes = bytes * 2 + 1) {
+    for (const bool abruptly : {false, true}) {
+      auto client = ask(kSpeech, R"({"input": "hi"})");
+      std::thread writer(
+          [&] { EXPECT_FALSE(push_all(call->sink, counting_samples(0, 5'000'000))); });
+      for (size_t read = 0; read < bytes;) read += client->receive(bytes - read).size();
+      abruptly ? client->close_abruptly() : client->close();
+      writer.join();
+    }
+  }
+  EXPECT_EQ(TestClient(port()).exchange(get("/healthz")).status, 200);
+}
+
 TEST_F(ServerSpeech, RequestsSentDuringTheSpeechAreAnsweredAfterIt) {
   open();
   auto client = ask(kSpeech, R"({"input": "one", "response_format": "pcm"})");
