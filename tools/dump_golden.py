@@ -66,7 +66,7 @@ SAMPLER_DEFAULTS = {"repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0, "
 
 
 class Ids:
-    """Special ids: by name in the tokenizer, else by "special_ids" of lm/voice.json ("custom_token_0" gives all of them)."""
+    """Special ids: by name in the tokenizer, else as given by --special ("custom_token_0" gives all of its kind)."""
 
     def __init__(self, tokenizer, given):
         self.tokenizer, self.given = tokenizer, given
@@ -75,8 +75,7 @@ class Ids:
         found = self.tokenizer.token_to_id(name)
         found = self.given.get(name) if found is None else found
         if found is None:
-            raise SystemExit(f"lm/tokenizer.json has no token {name!r}; name its id in lm/voice.json: "
-                             f'{{"special_ids": {{"{name}": ...}}}}')
+            raise SystemExit(f"lm/tokenizer.json has no token {name!r}; give its id: --special '{name}=...'")
         return found
 
     def custom(self, k):
@@ -87,13 +86,13 @@ class Ids:
 
 
 class LanguageModelDump:
-    def __init__(self, folder, voice, codebook, golden):
+    def __init__(self, folder, given_ids, codebook, golden):
         self.g, self.codebook = golden, codebook
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         self.tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
         self.plain = Tokenizer.from_file(f"{folder}/tokenizer.json")
         self.plain.encode_special_tokens = True  # specials in the text are text
-        ids = Ids(self.tokenizer, voice.get("special_ids", {}))
+        ids = Ids(self.tokenizer, given_ids)
         self.special = {"bos": ids.named("<|begin_of_text|>"), "eot": ids.named("<|eot_id|>"), "sos": ids.custom(1), "stop": ids.custom(2),
                         "soh": ids.custom(3), "eoh": ids.custom(4), "soa": ids.custom(5), "first_code": ids.custom(10)}
 
@@ -296,7 +295,9 @@ def main():
     a.add_argument("voice")
     a.add_argument("out")
     a.add_argument("--threads", type=int, default=4, help="of PyTorch; they change the order of sums")
+    a.add_argument("--special", action="append", default=[], metavar="NAME=ID", help="id of a special token that the tokenizer lacks")
     o = a.parse_args()
+    special = {name: int(i) for name, _, i in (pair.rpartition("=") for pair in o.special)}
     os.makedirs(o.out, exist_ok=True)
     torch.set_num_threads(o.threads)
     torch.manual_seed(0)
@@ -306,7 +307,7 @@ def main():
     names, golden = [v if isinstance(v, str) else v["name"] for v in voice["voices"]], {}
     prompts = [(names[i % 2 % len(names)], text) for i, text in enumerate(TEXTS)]
     with torch.no_grad():
-        lm = LanguageModelDump(f"{o.voice}/lm", voice, config["codebook_size"], golden)
+        lm = LanguageModelDump(f"{o.voice}/lm", special, config["codebook_size"], golden)
         lm.dump(prompts)
         CodecDump(f"{o.voice}/codec", config, golden).dump(lm.special, prompts)
     origin = provenance(o.voice, o.threads)

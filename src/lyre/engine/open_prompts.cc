@@ -98,8 +98,12 @@ Result<VoiceSetup> choose_voice_setup(const EngineConfig& config,
       if (voices.empty()) voices = *list;
     }
   }
+  // Whoever names the voices in the settings means the first of them, unless his own file says else.
+  const std::string none;
+  const bool listed = !config.voices.empty();
   family.default_voice =
-      choose_default(voices, {&given.default_voice, &model.default_voice, &family.default_voice});
+      choose_default(voices, {&given.default_voice, listed ? &none : &model.default_voice,
+                              listed ? &none : &family.default_voice});
   family.voices = std::move(voices);
 
   VoiceSetup setup;
