@@ -79,18 +79,20 @@ class KernelBench {
     const int64_t bytes = c.rows * c.columns * element;
     const int64_t scale_bytes =
         c.type == MatrixType::kInt8 ? c.rows * cpu::quant_groups(c.columns) * 4 : 0;
-    std::vector<float> scales(static_cast<size_t>(scale_bytes / 4), 0.01f);
     std::vector<float> x(static_cast<size_t>(c.tokens * c.columns), 0.5f);
     std::vector<float> out(static_cast<size_t>(c.tokens * c.rows));
     double best = 1e30, best_read = 1e30;
-    size_t at = 0;
+    size_t at = 0, scale_at = 0;
     const auto next = [&] {
       if (c.from_memory) at += static_cast<size_t>(bytes);
       if (at + static_cast<size_t>(bytes) > memory_.size()) at = 0;
       return memory_.subspan(at, static_cast<size_t>(bytes));
     };
     for (const double end = now_s() + seconds_; now_s() < end;) {
-      const WeightMatrix w = {next().data(), scales.data(), c.rows, c.columns, c.type};
+      // Scales are a stream of their own.
+      if (c.from_memory) scale_at += static_cast<size_t>(scale_bytes / 4);
+      if (scale_at + static_cast<size_t>(scale_bytes / 4) > scales_.size()) scale_at = 0;
+      const WeightMatrix w = {next().data(), &scales_[scale_at], c.rows, c.columns, c.type};
       double begin = now_s();
       threads_.deal(static_cast<int>((c.rows + 63) / 64), [&](int panel, int /*thread*/) {
         const int64_t row = int64_t{panel} * 64, last = std::min(c.rows, row + 64);
@@ -152,6 +154,7 @@ class KernelBench {
   ThreadPool& threads_;
   const double seconds_;
   std::span<std::byte> memory_;
+  std::vector<float> scales_ = std::vector<float>(size_t{1} << 25, 0.01f);  // 128 MiB
   std::atomic<uint64_t> sum_{0};  // keeps the reads from being optimised away
 };
 

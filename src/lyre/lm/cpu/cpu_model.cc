@@ -73,7 +73,8 @@ Status CpuModel::allocate(const LanguageModelOptions& options) {
   head_weighted_.resize(head_hidden_.size());
   rows_.reserve(static_cast<size_t>(tokens));
   heads_.reserve(static_cast<size_t>(heads));
-  const int64_t block = std::max<int64_t>(kMostBlock, config_.head_dim);
+  const size_t products = std::max(product(tokens, std::max<int64_t>(kMostBlock, config_.head_dim)),
+                                   product(kStreamedTokens, kMostStreamedBlock));
   const int64_t positions =
       int64_t{SequenceTable::pages_for(options.max_sequence_tokens)} * SequenceTable::kPageTokens;
   for (int thread = 0; thread < threads_.size(); ++thread) {
@@ -84,8 +85,8 @@ Status CpuModel::allocate(const LanguageModelOptions& options) {
                                             .scores = {},
                                             .sums = {},
                                             .draw = DrawScratch(config_.vocabulary)});
-    scratch.first.resize(product(tokens, block));
-    scratch.second.resize(product(tokens, block));
+    scratch.first.resize(products);
+    scratch.second.resize(products);
     scratch.scales.resize(static_cast<size_t>(tokens));
     scratch.scores.resize(product(AttentionTask::kHeadsAtOnce, positions));
     scratch.sums.resize(product(AttentionTask::kHeadsAtOnce, kv_.width()));
@@ -168,10 +169,10 @@ void CpuModel::run_step(Worker& worker, std::span<SliceResult> results) {
 }
 
 // At least two blocks a thread where the matrix has them, so that no thread waits long for another.
-int64_t CpuModel::block_of(int64_t rows) const noexcept {
+int64_t CpuModel::block_of(int64_t rows, int64_t tokens) const noexcept {
   constexpr int64_t kGrain = 16;
   const int64_t share = rows / (2 * threads_.size()) / kGrain * kGrain;
-  return std::clamp(share, kGrain, kMostBlock);
+  return std::clamp(share, kGrain, tokens <= kStreamedTokens ? kMostStreamedBlock : kMostBlock);
 }
 
 void CpuModel::embed(Worker& worker, const Stream& stream) {
@@ -275,7 +276,7 @@ void CpuModel::attend_rows(Worker& worker, int layer, int64_t rows, bool heads_o
 void CpuModel::project_residual(Worker& worker, const WeightMatrix& matrix, const float* inputs,
                                 const std::vector<float>& norm, const Stream& stream) {
   ThreadScratch& scratch = worker.scratch;
-  const int64_t width = config_.hidden, block = block_of(width);
+  const int64_t width = config_.hidden, block = block_of(width, stream.rows);
   worker.phases.run((width + block - 1) / block, [&](int64_t chunk) {
     const int64_t first = chunk * block, count = std::min(block, width - first);
     cpu::matmul(matrix, first, first + count, inputs, matrix.columns, stream.rows,
@@ -290,7 +291,7 @@ void CpuModel::project_residual(Worker& worker, const WeightMatrix& matrix, cons
 
 void CpuModel::feed_forward_in(Worker& worker, const CpuLayer& layer, const Stream& stream) {
   ThreadScratch& scratch = worker.scratch;
-  const int64_t width = config_.ffn, block = block_of(width);
+  const int64_t width = config_.ffn, block = block_of(width, stream.rows);
   bool measured = false;
   worker.phases.run((width + block - 1) / block, [&](int64_t chunk) {
     if (!std::exchange(measured, true)) measure_scales(stream, scratch);
@@ -317,7 +318,7 @@ void CpuModel::compute_logits(Worker& worker, const Stream& stream) {
     const float* inputs = stream.weighted + static_cast<int64_t>(first) * config_.hidden;
     const auto tokens = static_cast<int64_t>(last - first);
     for (const TokenRange range : heads_[first].legal.ranges()) {
-      const int64_t rows = range.end - range.begin, block = block_of(rows);
+      const int64_t rows = range.end - range.begin, block = block_of(rows, tokens);
       worker.phases.run((rows + block - 1) / block, [&](int64_t chunk) {
         if (!std::exchange(measured, true)) measure_scales(stream, scratch);
         const int64_t row = range.begin + chunk * block;

@@ -57,16 +57,18 @@ class CpuModel final : public LanguageModel {
   };
   // What one thread needs for itself.
   struct ThreadScratch {
-    std::vector<float> first, second;  // (T, kMostBlock or D) products of one block of rows
+    std::vector<float> first, second;  // (T, block or D) products of one block of rows
     std::vector<float> scales;         // (T,) 1/rms
     std::vector<float> scores;         // (kHeadsAtOnce, max_sequence_tokens in whole pages)
     std::vector<float> sums;           // (kHeadsAtOnce, D rounded up)
     DrawScratch draw;
   };
 
-  // Rows of a matrix that one thread multiplies at a time: a few hundred kB of weights, so that a
-  // batch of tokens finds them in the second-level cache.
-  static constexpr int64_t kMostBlock = 64;
+  // Rows of a matrix that one thread multiplies at a time. A batch of tokens finds the few hundred
+  // kB of a small block in the second-level cache again. For few tokens the weights stream by once,
+  // and each block's start is a start of the stream: blocks are large.
+  static constexpr int64_t kMostBlock = 64, kMostStreamedBlock = 256;
+  static constexpr int64_t kStreamedTokens = 4;
 
   CpuModel(cpu::CpuWeights weights, const LanguageModelOptions& options, ThreadPool& threads);
   Status allocate(const LanguageModelOptions& options);
@@ -88,7 +90,7 @@ class CpuModel final : public LanguageModel {
   void compute_logits(Worker& worker, const Stream& stream);
   void draw_tokens(Worker& worker, std::span<SliceResult> results);
 
-  int64_t block_of(int64_t rows) const noexcept;
+  int64_t block_of(int64_t rows, int64_t tokens) const noexcept;
   void measure_scales(const Stream& stream, ThreadScratch& scratch) const;
   std::byte* kv_head(const Sequence& sequence, int position, int layer, int head) const noexcept;
 

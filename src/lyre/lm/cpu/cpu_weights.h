@@ -34,7 +34,7 @@ class CpuWeights {
   std::vector<float> final_norm;  // (H,)
   int64_t parameters = 0;
   int64_t size_bytes = 0;
-  std::string description;  // "bf16", "int8 in groups of 64, error 0.5 % rms"
+  std::string description;  // "bf16", "int8 in groups of 128, error 0.6 % rms"
 
  private:
   std::vector<WeightMatrix*> matrices();  // each that owns memory once

@@ -99,8 +99,8 @@ struct Int8Rows {
   Vector load_some(int64_t row, int64_t k, size_t count) const {
     return widen(load_partial(hn::Rebind<int8_t, Floats>(), data + row * columns + k, count));
   }
-  Vector scale(int64_t row, int64_t k) const {
-    return hn::Set(Floats(), scales[row * groups + k / kQuantGroup]);
+  Vector scale(int64_t row, int64_t group) const {
+    return hn::Set(Floats(), scales[row * groups + group]);
   }
 
   const int8_t* data;
@@ -124,7 +124,7 @@ HWY_INLINE void multiply_tile(const Rows& w, int64_t row, const float* HWY_RESTR
   constexpr int64_t kLine = 64 / kElement;  // columns of a cache line
   constexpr int64_t kAhead = kPrefetchBytes / R / kElement / kQuantGroup * kQuantGroup;
   // Columns that share a scale and are asked for together; a multiple of a line.
-  constexpr int64_t kGroup = Rows::kGrouped ? kQuantGroup : 4 * kQuantGroup;
+  constexpr int64_t kGroup = Rows::kGrouped ? kQuantGroup : 2 * kQuantGroup;
   Vector sums[R][T];
   for (int r = 0; r < R; ++r) {
     for (int t = 0; t < T; ++t) sums[r][t] = hn::Zero(d);
@@ -135,7 +135,10 @@ HWY_INLINE void multiply_tile(const Rows& w, int64_t row, const float* HWY_RESTR
     const int64_t ahead = kAhead + (first + kAhead < columns ? 0 : (R - 1) * columns);
     Vector scales[R];
     if constexpr (Rows::kGrouped) {
-      for (int r = 0; r < R; ++r) scales[r] = w.scale(row + r, first);
+      const int64_t group = first / kQuantGroup;
+      // The scales of a tile lie together, those of the next tile behind them.
+      hwy::Prefetch(w.scales + (row + R) * w.groups + group * R);
+      for (int r = 0; r < R; ++r) scales[r] = w.scale(row + r, group);
     }
     const auto scaled = [&](Vector weight, int r) HWY_ATTR {
       if constexpr (Rows::kGrouped) return hn::Mul(weight, scales[r]);
@@ -225,7 +228,7 @@ void decode(const WeightMatrix& matrix, int64_t row, float* HWY_RESTRICT out) {
     for (int64_t k = first; k < last; k += lanes) {
       const auto count = static_cast<size_t>(std::min(lanes, last - k));
       Vector value = w.load_some(row, k, count);
-      if constexpr (Rows::kGrouped) value = hn::Mul(value, w.scale(row, first));
+      if constexpr (Rows::kGrouped) value = hn::Mul(value, w.scale(row, first / kQuantGroup));
       store_partial(value, d, out + k, count);
     }
   }

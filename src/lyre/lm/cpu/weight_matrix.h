@@ -7,7 +7,7 @@ namespace lyre::cpu {
 enum class MatrixType : uint8_t { kBF16, kF16, kF32, kInt8 };
 
 /// int8 weights share one scale a row and group of so many columns: value = scale * int8.
-inline constexpr int64_t kQuantGroup = 64;
+inline constexpr int64_t kQuantGroup = 128;
 
 /// A weight matrix as the kernels read it: row-major (rows, columns), which is (outputs, inputs).
 /// Never owns.
