@@ -98,7 +98,8 @@ Result<VoiceSetup> choose_voice_setup(const EngineConfig& config,
       if (voices.empty()) voices = *list;
     }
   }
-  // Whoever names the voices in the settings means the first of them, unless his own file says else.
+  // Whoever names the voices in the settings means the first of them, unless his own file says
+  // else.
   const std::string none;
   const bool listed = !config.voices.empty();
   family.default_voice =
