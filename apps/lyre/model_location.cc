@@ -52,6 +52,11 @@ fs::path own_executable() {
 
 Status locate_models(const fs::path& executable, Settings& settings) {
   EngineConfig& engine = settings.engine;
+  if (is_voice_folder(engine.model)) {
+    const fs::path folder = std::exchange(engine.model, {});
+    take_voice_folder(folder, engine);
+    return ok_status();
+  }
   if (!settings.voice_dir.empty()) {
     if (!is_voice_folder(settings.voice_dir)) {
       return missing("--voice-dir " + quote(settings.voice_dir.string()) +
@@ -68,12 +73,6 @@ Status locate_models(const fs::path& executable, Settings& settings) {
   }
   if (engine.model.empty()) {
     return missing("--codec was given without a language model; add --model DIR");
-  }
-  if (is_voice_folder(engine.model)) {
-    const fs::path folder = engine.model;
-    engine.model.clear();
-    take_voice_folder(folder, engine);
-    return ok_status();
   }
   if (engine.codec.empty()) {
     return missing(is_folder(engine.model)

@@ -2,11 +2,14 @@
 #include "lyre/command.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <string>
 #include <vector>
 
 #include "lyre/exit_code.h"
+#include "lyre/settings.h"
+#include "support/paths.h"
 #include "support/temp_folder.h"
 
 namespace lyre::command {
@@ -17,7 +20,10 @@ struct Outcome {
   std::string out, err;
 };
 
+/// Runs the program without the settings of whoever runs the tests.
 Outcome lyre_with(std::vector<const char*> arguments) {
+  for (const Setting& setting : settings_table()) ::unsetenv(setting.environment);
+  ::unsetenv("LYRE_CONFIG");
   arguments.insert(arguments.begin(), "lyre");
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
@@ -107,7 +113,9 @@ TEST(Command, AFolderThatIsNoModelIs3AndSaysWhatIsMissing) {
 TEST(Command, CodesThatAreNoCodesAre2) {
   const lyre::test::TempFolder folder;
   const std::string codes = folder.write("a.codes", "1 2 3\n").string();
-  const Outcome outcome = lyre_with({"codec", "decode", codes.c_str(), "-o", "/dev/null"});
+  const std::string codec = (lyre::test::demo_voice() / "codec").string();
+  const Outcome outcome =
+      lyre_with({"codec", "decode", codes.c_str(), "--codec", codec.c_str(), "-o", "/dev/null"});
   EXPECT_EQ(outcome.exit_code, kExitUsage);
   EXPECT_TRUE(has(outcome.err, "a.codes:1:")) << outcome.err;
 }

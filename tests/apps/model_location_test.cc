@@ -63,6 +63,18 @@ TEST(ModelLocation, WhatIsNamedWinsOverTheVoiceFolder) {
   EXPECT_EQ(settings.engine.codec, "/other/codec");
 }
 
+TEST(ModelLocation, AVoiceFolderAsModelWinsOverTheVoiceFolder) {
+  const TempFolder one, other;
+  make_voice(one.path());
+  make_voice(other.path());
+  Settings settings;
+  settings.voice_dir = one.path();
+  settings.engine.model = other.path();
+  ASSERT_TRUE(locate_models("/bin/lyre", settings).ok());
+  EXPECT_EQ(settings.engine.model, other.path() / "lm");
+  EXPECT_EQ(settings.engine.codec, other.path() / "codec");
+}
+
 TEST(ModelLocation, TwoFoldersAreTakenAsTheyAre) {
   Settings settings;
   settings.engine.model = "/a";
