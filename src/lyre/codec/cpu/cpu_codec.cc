@@ -48,6 +48,8 @@ class CpuCodec final : public Codec {
     info_.final_delay_samples = static_cast<int>(final_delay_samples(c));
     info_.backend = "cpu";
     for (CpuStream& s : states_) s.state = AlignedFloats(plan_.state_floats);
+    preview_states_.resize(static_cast<size_t>(round_frames_ / drain_frames_));
+    for (AlignedFloats& state : preview_states_) state = AlignedFloats(plan_.state_floats);
     // A push gives at most its own frames and what was pending before; a preview the pending again.
     pcm_stride_ =
         int64_t{options.most_frames_per_push} * c.samples_per_frame() + 2 * final_delay_samples(c);
@@ -114,8 +116,9 @@ class CpuCodec final : public Codec {
         const bool all = p.frames + static_cast<size_t>(frames) == work.frames.size();
         const bool finish = work.finish && !p.drained && all && frames + drain_frames_ <= room;
         if (frames == 0 && !finish) continue;
-        add_piece(i, work, work.frames.subspan(p.frames, static_cast<size_t>(frames)), finish,
-                  true);
+        CpuStream& stream = states_[static_cast<size_t>(work.stream)];
+        add_piece(i, stream, stream.state.data(),
+                  work.frames.subspan(p.frames, static_cast<size_t>(frames)), finish);
         p.frames += static_cast<size_t>(frames);
         p.drained = finish;
         room -= frames + (finish ? drain_frames_ : 0);
@@ -131,7 +134,11 @@ class CpuCodec final : public Codec {
       begin_round();
       for (size_t i = 0; i < batch.size() && room >= drain_frames_; ++i) {
         if (progress_[i].drained) continue;
-        add_piece(i, batch[i], {}, true, false);
+        // On a copy of the state: the stream itself goes on from where it was.
+        CpuStream& stream = states_[static_cast<size_t>(batch[i].stream)];
+        AlignedFloats& copy = preview_states_[round_.size()];
+        std::copy_n(stream.state.data(), stream.state.size(), copy.data());
+        add_piece(i, stream, copy.data(), {}, true);
         progress_[i].drained = true;
         room -= drain_frames_;
       }
@@ -145,21 +152,19 @@ class CpuCodec final : public Codec {
     round_items_.clear();
   }
 
-  void add_piece(size_t item, const CodecWork& work, std::span<const CodeFrame> frames, bool finish,
-                 bool commit) {
-    CpuStream& s = states_[static_cast<size_t>(work.stream)];
+  void add_piece(size_t item, CpuStream& stream, float* state, std::span<const CodeFrame> frames,
+                 bool finish) {
     Piece piece;
-    piece.state = s.state.data();
-    piece.latents_received = s.latents;
+    piece.state = state;
+    piece.latents_received = stream.latents;
     piece.frames = frames;
     piece.finish = finish;
-    piece.commit = commit;
-    piece.noise = s.options.noise;
-    piece.noise_seed = s.options.noise_seed;
+    piece.noise = stream.options.noise;
+    piece.noise_seed = stream.options.noise_seed;
     piece.pcm = pcm_of(item) + progress_[item].samples;
     round_.push_back(piece);
     round_items_.push_back(item);
-    s.latents += static_cast<int64_t>(frames.size()) * plan_.config.latents_per_frame();
+    stream.latents += static_cast<int64_t>(frames.size()) * plan_.config.latents_per_frame();
   }
 
   void run_round() {
@@ -175,7 +180,8 @@ class CpuCodec final : public Codec {
   Pipeline pipeline_;
   CodecInfo info_;
   StreamTable streams_;
-  std::vector<CpuStream> states_;  // by StreamId
+  std::vector<CpuStream> states_;              // by StreamId
+  std::vector<AlignedFloats> preview_states_;  // one a preview of a round
   int64_t pcm_stride_ = 0;
   std::vector<float> pcm_;          // (max_streams, pcm_stride)
   std::vector<Progress> progress_;  // one an item of the batch

@@ -16,8 +16,17 @@ constexpr int64_t kTileRows = 48;
 constexpr int64_t kTimeRows = 64;
 // A region has more parts than threads, so that a slower thread may do fewer.
 constexpr int kPartsPerThread = 2;
-// Rows that a layer's input may hold beside a piece's fresh ones: tail and padding, dilation 9.
+// Rows that a layer's input may hold beside a piece's fresh ones: tail and padding of dilation 9.
 constexpr int64_t kMostExtraRows = 3 * kDepthwiseReach * kDilations[kResidualUnits - 1];
+// Rows that the units of one block set free when the speech ends.
+constexpr int64_t kUnitsDrain = kDepthwiseReach * (kDilations[0] + kDilations[1] + kDilations[2]);
+
+// The late blocks have many rows and small weights: they run on so few columns at a time that all
+// arrays of a round stay in the second-level caches. The early ones have few rows and large
+// weights: they run on the whole round. A block is late when a frame brings it this many columns.
+constexpr int64_t kLateColumns = 128;
+// Columns that the late blocks take at a time, of all pieces.
+constexpr int64_t kLateRound = 128;
 
 ChannelRange channels_of(const PackedMatrix& m, PanelRange panels) {
   return {panels.begin * kPanelWidth, std::min(panels.end * kPanelWidth, m.outputs())};
@@ -40,26 +49,45 @@ Pipeline::Pipeline(const DecoderPlan& plan, ThreadPool& threads, int most_pieces
     : plan_(plan),
       threads_(threads),
       parts_(threads.size() == 1 ? 1 : kPartsPerThread * threads.size()) {
-  here_.inlets.reserve(static_cast<size_t>(most_pieces));
-  next_.inlets.reserve(static_cast<size_t>(most_pieces));
+  const auto pieces = static_cast<size_t>(most_pieces);
+  for (Layer* layer : {&here_, &next_}) layer->inlets.reserve(pieces);
+  late_.inlets.reserve(pieces);
+  late_flows_.reserve(pieces);
+  late_pieces_.reserve(pieces);
+  late_owners_.reserve(pieces);
+
+  const int64_t latents = plan.config.latents_per_frame();
+  int64_t columns_per_frame = latents;
+  while (early_blocks_ < plan.blocks.size() && columns_per_frame < kLateColumns) {
+    columns_per_frame *= plan.blocks[early_blocks_++].stride;
+  }
   const int64_t extra = most_pieces * kMostExtraRows;
-  int64_t columns = int64_t{most_frames} * plan.config.latents_per_frame();
   int64_t widest = std::max(plan.latent_channels, pad_channels(plan.config.decoder_dim));
+  // Columns of a round at the layer at hand.
+  int64_t columns = most_frames * latents;
   int64_t rows_floats = (columns + extra) * widest;
-  int64_t upsampled_floats = 0;
   const int64_t dense_floats = std::max(rows_floats, threads.size() * kTimeRows * widest);
-  for (const BlockPlan& block : plan.blocks) {
-    const int64_t products = columns + most_pieces;
-    upsampled_floats = std::max(upsampled_floats, products * block.stride * block.channels);
+  int64_t upsampled_floats = 0, noise_floats = 0;
+  for (size_t b = 0; b < plan.blocks.size(); ++b) {
+    const BlockPlan& block = plan.blocks[b];
+    if (b == early_blocks_) {
+      late_rows_ = AlignedFloats((columns + extra) * block.tail.stride);
+      columns = kLateRound;
+    }
+    upsampled_floats =
+        std::max(upsampled_floats, (columns + most_pieces) * block.stride * block.channels);
     columns *= block.stride;
+    noise_floats = std::max(noise_floats, columns + extra);
     rows_floats = std::max(rows_floats, (columns + extra) * block.channels);
     widest = std::max<int64_t>(widest, block.channels);
+    // In the early blocks most_frames has the drains in it.
+    if (b >= early_blocks_) columns += most_pieces * kUnitsDrain;
   }
   for (AlignedFloats& a : rows_) a = AlignedFloats(rows_floats);
   for (AlignedFloats& a : held_) a = AlignedFloats(rows_floats);
   upsampled_ = AlignedFloats(upsampled_floats);
   dense_ = AlignedFloats(dense_floats);
-  noise_ = AlignedFloats(columns + extra);
+  noise_ = AlignedFloats(noise_floats);
   tile_floats_ = kTileRows * widest;
   tiles_ = AlignedFloats(threads.size() * tile_floats_);
 }
@@ -67,42 +95,50 @@ Pipeline::Pipeline(const DecoderPlan& plan, ThreadPool& threads, int most_pieces
 int64_t Pipeline::work_bytes() const noexcept {
   return rows_[0].size_bytes() + rows_[1].size_bytes() + held_[0].size_bytes() +
          held_[1].size_bytes() + upsampled_.size_bytes() + dense_.size_bytes() +
-         noise_.size_bytes() + tiles_.size_bytes();
+         noise_.size_bytes() + tiles_.size_bytes() + late_rows_.size_bytes();
 }
 
-void Pipeline::place_next(const KeptRows& tail, const KeptRows* residual) {
-  next_.tail = tail;
-  next_.stride = tail.stride;
-  next_.rows = rows_[writing_].data();
-  next_.held = residual == nullptr ? nullptr : held_[writing_].data();
-  if (residual != nullptr) next_.residual = *residual;
-  next_.outputs = 0;
-  next_.products = 0;
+// Gives each stream its segments in the arrays of the layer.
+void Pipeline::number_segments(Layer& layer) {
+  layer.outputs = 0;
+  layer.products = 0;
   int64_t rows = 0, held = 0;
-  for (Inlet& in : next_.inlets) {
+  for (Inlet& in : layer.inlets) {
     in.row = rows;
     in.held_row = held;
-    in.out_row = next_.outputs;
-    in.product_row = next_.products;
+    in.out_row = layer.outputs;
+    in.product_row = layer.products;
     rows += in.rows();
     held += in.held_rows();
-    next_.outputs += in.outputs;
-    next_.products += in.products;
+    layer.outputs += in.outputs;
+    layer.products += in.products;
   }
-  LYRE_CHECK(rows * next_.stride <= rows_[writing_].size());
+  layer.total_rows = rows;
+}
+
+void Pipeline::place_next(const KeptRows& tail, const KeptRows* residual, AlignedFloats& rows) {
+  next_.tail = tail;
+  next_.stride = tail.stride;
+  next_.rows = rows.data();
+  next_.held = residual == nullptr ? nullptr : held_[writing_].data();
+  if (residual != nullptr) next_.residual = *residual;
+  number_segments(next_);
+  LYRE_CHECK(next_.total_rows * next_.stride <= rows.size());
   writing_ ^= 1;
 }
 
 void Pipeline::next_is_depthwise(int64_t reach, const KeptRows& tail, const KeptRows* residual) {
   next_.inlets.clear();
   for (const Inlet& in : here_.inlets) next_.inlets.push_back(depthwise_inlet(in.out, reach));
-  place_next(tail, residual);
+  place_next(tail, residual, rows_[writing_]);
 }
 
-void Pipeline::next_is_upsample(const BlockPlan& block) {
+void Pipeline::next_is_block(size_t index) {
+  const BlockPlan& block = plan_.blocks[index];
   next_.inlets.clear();
   for (const Inlet& in : here_.inlets) next_.inlets.push_back(upsample_inlet(in.out, block.stride));
-  place_next(block.tail, nullptr);
+  // The input of the late blocks waits for its turns in an array of its own.
+  place_next(block.tail, nullptr, index == early_blocks_ ? late_rows_ : rows_[writing_]);
 }
 
 void Pipeline::advance() { std::swap(here_, next_); }
@@ -154,7 +190,6 @@ void Pipeline::restore_next(std::span<const Piece> pieces, int part) {
 
 void Pipeline::save_here(std::span<const Piece> pieces, int part) {
   for (size_t p = 0; p < pieces.size(); ++p) {
-    if (!pieces[p].commit) continue;
     const Inlet& in = here_.inlets[p];
     copy_rows(here_.rows + (in.row + in.tail + in.fresh - in.kept) * here_.stride,
               pieces[p].state + here_.tail.offset, in.kept, here_.stride, part, parts_);
@@ -168,40 +203,92 @@ void Pipeline::save_here(std::span<const Piece> pieces, int part) {
 void Pipeline::run(std::span<Piece> pieces) {
   LYRE_CHECK(pieces.size() <= here_.inlets.capacity());
   here_.inlets.clear();
-  for (const Piece& piece : pieces) {
+  for (Piece& piece : pieces) {
     Inlet codes;  // not a layer yet: its output are the latents
     codes.out = {piece.latents_received,
                  static_cast<int64_t>(piece.frames.size()) * plan_.config.latents_per_frame(),
                  piece.finish};
     here_.inlets.push_back(codes);
+    piece.samples = 0;
   }
   next_is_depthwise(kDepthwiseReach, plan_.latent_tail, nullptr);
   latents(pieces);
   advance();
-  next_is_upsample(plan_.blocks.front());
+  next_is_block(0);
   pointwise_in(pieces);
   advance();
-  for (size_t b = 0; b < plan_.blocks.size(); ++b) {
-    const BlockPlan& block = plan_.blocks[b];
-    const UnitPlan& first = block.units.front();
-    next_is_depthwise(first.reach, first.tail, &first.residual);
-    upsample(block, static_cast<int>(b), pieces);
-    add_noise(block);
+  for (size_t b = 0; b < early_blocks_; ++b) run_block(b, pieces);
+  if (early_blocks_ == plan_.blocks.size()) {
+    head(pieces);
+  } else {
+    run_late_blocks(pieces);
+  }
+}
+
+void Pipeline::run_block(size_t index, std::span<const Piece> pieces) {
+  const BlockPlan& block = plan_.blocks[index];
+  const UnitPlan& first = block.units.front();
+  next_is_depthwise(first.reach, first.tail, &first.residual);
+  upsample(block, static_cast<int>(index), pieces);
+  add_noise(block);
+  advance();
+  for (size_t k = 0; k < block.units.size(); ++k) {
+    if (k + 1 < block.units.size()) {
+      const UnitPlan& unit = block.units[k + 1];
+      next_is_depthwise(unit.reach, unit.tail, &unit.residual);
+    } else if (index + 1 < plan_.blocks.size()) {
+      next_is_block(index + 1);
+    } else {
+      next_is_depthwise(kDepthwiseReach, plan_.head_tail, nullptr);
+    }
+    residual_unit(block.units[k], block.after[k], pieces);
     advance();
-    for (size_t k = 0; k < block.units.size(); ++k) {
-      if (k + 1 < block.units.size()) {
-        const UnitPlan& unit = block.units[k + 1];
-        next_is_depthwise(unit.reach, unit.tail, &unit.residual);
-      } else if (b + 1 < plan_.blocks.size()) {
-        next_is_upsample(plan_.blocks[b + 1]);
-      } else {
-        next_is_depthwise(kDepthwiseReach, plan_.head_tail, nullptr);
-      }
-      residual_unit(block.units[k], block.after[k], pieces);
-      advance();
+  }
+}
+
+// here_ is the first late block, with the columns of the whole round. Each turn takes some of them,
+// as a push of a part of a frame would: the row before a part is its tail already.
+void Pipeline::run_late_blocks(std::span<Piece> pieces) {
+  std::swap(late_, here_);
+  const int stride = plan_.blocks[early_blocks_].stride;
+  late_flows_.clear();
+  for (const Inlet& in : late_.inlets) {
+    late_flows_.push_back({in.received, in.fresh, in.zeros > 0});
+  }
+  while (true) {
+    late_pieces_.clear();
+    late_owners_.clear();
+    here_.inlets.clear();
+    int64_t room = kLateRound;
+    for (size_t p = 0; p < pieces.size() && room > 0; ++p) {
+      Flow& left = late_flows_[p];
+      const int64_t take = std::min(left.fresh, room);
+      const bool finish = left.finish && take == left.fresh;
+      if (take == 0 && !finish) continue;
+      here_.inlets.push_back(upsample_inlet({left.received, take, finish}, stride));
+      late_pieces_.push_back(pieces[p]);
+      late_pieces_.back().pcm += pieces[p].samples;
+      late_owners_.push_back(p);
+      left = {left.received + take, left.fresh - take, left.finish && !finish};
+      room -= take;
+    }
+    if (late_pieces_.empty()) break;
+    here_.rows = late_.rows;
+    here_.held = nullptr;
+    here_.stride = late_.stride;
+    here_.tail = late_.tail;
+    number_segments(here_);
+    for (size_t k = 0; k < late_owners_.size(); ++k) {
+      const Inlet& whole = late_.inlets[late_owners_[k]];
+      Inlet& in = here_.inlets[k];
+      in.row = whole.row + (in.received - whole.received);
+    }
+    for (size_t b = early_blocks_; b < plan_.blocks.size(); ++b) run_block(b, late_pieces_);
+    head(late_pieces_);
+    for (size_t k = 0; k < late_owners_.size(); ++k) {
+      pieces[late_owners_[k]].samples += late_pieces_[k].samples;
     }
   }
-  head(pieces);
 }
 
 // Codes to latents and the first depthwise convolution; both stay within a channel, so one region
@@ -228,7 +315,6 @@ void Pipeline::latents(std::span<const Piece> pieces) {
       }
       depthwise_rows(plan_.depthwise_in, nullptr, 1, {rows, stride},
                      {dense_.data() + in.out_row * stride, stride}, in.outputs, channels);
-      if (!pieces[p].commit) continue;
       const float* kept = rows + (in.tail + in.fresh - in.kept) * stride;
       for (int64_t r = 0; r < in.kept; ++r) {
         std::copy_n(kept + r * stride + channels.begin, width, state + r * stride + channels.begin);

@@ -17,7 +17,6 @@ struct Piece {
   int64_t latents_received = 0;  // in earlier rounds
   std::span<const CodeFrame> frames;
   bool finish = false;
-  bool commit = true;  // false: the state stays as it was (a preview)
   bool noise = true;
   uint64_t noise_seed = 0;
   float* pcm = nullptr;  // room for what becomes final
@@ -32,6 +31,9 @@ struct Piece {
 /// Parallel regions are cut by time when there are many rows, with all that one tile needs in the
 /// core's own cache; and by output channels when there are few, since weights are then what costs.
 /// Neither changes any result, see matmul.h. Engine thread only.
+///
+/// The early blocks, whose weights are large, take all columns of a round at once; the late ones,
+/// whose columns are many, in turns that fit the cores' caches.
 class Pipeline {
  public:
   /// A round holds at most most_pieces; the frames of all, plus drain_frames() for each piece that
@@ -54,8 +56,10 @@ class Pipeline {
     int64_t stride = 0;         // floats a row of both
     KeptRows tail;
     KeptRows residual;
-    int64_t outputs = 0;   // of all pieces
-    int64_t products = 0;  // of all pieces
+    // Of all pieces.
+    int64_t total_rows = 0;
+    int64_t outputs = 0;
+    int64_t products = 0;
 
     float* fresh_rows(size_t piece) {
       return rows + (inlets[piece].row + inlets[piece].tail) * stride;
@@ -72,8 +76,9 @@ class Pipeline {
 
   // Describe the layer that comes next in next_; its fresh rows are the outputs of here_.
   void next_is_depthwise(int64_t reach, const KeptRows& tail, const KeptRows* residual);
-  void next_is_upsample(const BlockPlan& block);
-  void place_next(const KeptRows& tail, const KeptRows* residual);
+  void next_is_block(size_t index);
+  void place_next(const KeptRows& tail, const KeptRows* residual, AlignedFloats& rows);
+  static void number_segments(Layer& layer);
   void advance();  // next_ becomes here_
 
   Share share(int part, int64_t rows, const PackedMatrix& m) const;
@@ -82,6 +87,9 @@ class Pipeline {
                      Body&& body) const;
   void restore_next(std::span<const Piece> pieces, int part);
   void save_here(std::span<const Piece> pieces, int part);
+
+  void run_block(size_t index, std::span<const Piece> pieces);
+  void run_late_blocks(std::span<Piece> pieces);
 
   void latents(std::span<const Piece> pieces);
   void project_codes(const Piece& piece, float* rows, PanelRange panels) const;
@@ -93,11 +101,17 @@ class Pipeline {
 
   const DecoderPlan& plan_;
   ThreadPool& threads_;
-  const int parts_;  // of every parallel region
+  const int parts_;          // of every parallel region
+  size_t early_blocks_ = 0;  // blocks that take a round's columns at once
   Layer here_, next_;
+  Layer late_;                       // input of the late blocks: the whole round
+  std::vector<Flow> late_flows_;     // what of it has not had its turn
+  std::vector<Piece> late_pieces_;   // of one turn
+  std::vector<size_t> late_owners_;  // and which pieces of the round they are
   // Arrays of all pieces. Two of each kind: a layer's input and the one being written.
   AlignedFloats rows_[2], held_[2];
   int writing_ = 0;          // index of the arrays that next_ uses
+  AlignedFloats late_rows_;  // rows of late_
   AlignedFloats upsampled_;  // outputs of a transposed convolution
   AlignedFloats dense_;      // rows between two regions of one layer
   AlignedFloats noise_;      // one value an output row of here_

@@ -22,6 +22,7 @@ struct Flow {
 /// One stream at one layer in one round. The layer's input rows are [tail | fresh | zeros]: rows
 /// kept from earlier rounds, new ones, and the right padding when the speech ends.
 struct Inlet {
+  int64_t received = 0;  // columns of earlier rounds
   int64_t tail = 0;
   int64_t fresh = 0;
   int64_t zeros = 0;
@@ -38,7 +39,8 @@ struct Inlet {
   int64_t products = 0;
   int64_t skip = 0;
 
-  // Where the segments of this stream start in the arrays of all streams; see lay_out().
+  // Where the segments of this stream start in the arrays of all streams; see
+  // Pipeline::number_segments().
   int64_t row = 0;
   int64_t held_row = 0;
   int64_t out_row = 0;
@@ -52,6 +54,7 @@ struct Inlet {
 /// The first tail is the left padding of `reach` zeros.
 inline Inlet depthwise_inlet(const Flow& in, int64_t reach) {
   Inlet i;
+  i.received = in.received;
   i.tail = std::min(in.received + reach, 2 * reach);
   i.fresh = in.fresh;
   i.zeros = in.finish ? reach : 0;
@@ -71,6 +74,7 @@ inline Inlet upsample_inlet(const Flow& in, int stride) {
   const int64_t before = std::max<int64_t>(0, in.received * stride - cut);
   const int64_t after = std::max<int64_t>(0, in.total() * stride - (in.finish ? 0 : cut));
   Inlet i;
+  i.received = in.received;
   i.tail = 1;
   i.fresh = in.fresh;
   i.zeros = in.finish ? 1 : 0;
