@@ -66,10 +66,9 @@ class LmGolden {
   /// Settings of every sampler case, by the name of its tensor with "{i}" for the prompt.
   std::vector<std::pair<std::string, SamplingParams>> samplers() const {
     std::vector<std::pair<std::string, SamplingParams>> all;
-    for (const auto& [name, value] : description_.at("samplers").as_object()) {
-      const auto number = [&](const char* field) {
-        return value.at(field).template to_number<float>();
-      };
+    for (const auto& sampler : description_.at("samplers").as_object()) {
+      const boost::json::value& value = sampler.value();
+      const auto number = [&](const char* field) { return value.at(field).to_number<float>(); };
       SamplingParams params;
       params.repetition_penalty = number("repetition_penalty");
       params.temperature = number("temperature");
@@ -77,7 +76,7 @@ class LmGolden {
       params.top_p = number("top_p");
       params.min_p = number("min_p");
       params.legal_slots = value.at("legal_slots").as_bool();
-      all.emplace_back(std::string(name), params);
+      all.emplace_back(std::string(sampler.key()), params);
     }
     return all;
   }
