@@ -18,7 +18,8 @@ namespace lyre::cpu::HWY_NAMESPACE {
 template <class D, class T = hwy::HWY_NAMESPACE::TFromD<D>>
 HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const T* from, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
-  if (count == hn::Lanes(d)) return hn::LoadU(d, from);
+  // A vector of one element is never partial.
+  if (hn::MaxLanes(D()) == 1 || count == hn::Lanes(d)) return hn::LoadU(d, from);
   T elements[hn::MaxLanes(D())] = {};
   std::memcpy(elements, from, count * sizeof(T));
   return hn::LoadU(d, elements);
@@ -28,7 +29,7 @@ HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const T* from, size_t co
 template <class D, class T = hwy::HWY_NAMESPACE::TFromD<D>>
 HWY_INLINE void store_partial(hwy::HWY_NAMESPACE::Vec<D> vector, D d, T* to, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
-  if (count == hn::Lanes(d)) return hn::StoreU(vector, d, to);
+  if (hn::MaxLanes(D()) == 1 || count == hn::Lanes(d)) return hn::StoreU(vector, d, to);
   T elements[hn::MaxLanes(D())];
   hn::StoreU(vector, d, elements);
   std::memcpy(to, elements, count * sizeof(T));
