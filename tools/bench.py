@@ -39,12 +39,13 @@ def measure(build, random_voice):
                              "voices/demo"],
         "demo, int8": [tool("lyre"), "bench", "-n", "40", "--seed", "1", "--json", "--weights", "int8", "--voice-dir",
                        "voices/demo"],
-        "lm demo": [tool("lm_bench"), "--model", "voices/demo/lm"],
+        "lm demo": [tool("lm_bench"), "--model", "voices/demo/lm", "--first-code", "525", "--codebook", "1024"],
         "codec": [tool("codec_bench"), "--benchmark_format=json"],
     }
     if random_voice:
         model = str(Path(random_voice).resolve() / "lm")
-        plans["lm 3B bf16"] = [tool("lm_bench"), "--model", model, "--batches", "1,4", "--prompts", "32", "--steps", "16"]
+        plans["lm 3B bf16"] = [tool("lm_bench"), "--model", model, "--batches", "1,4", "--prompts", "32", "--steps", "16",
+                                "--first-code", "128266", "--codebook", "4096"]
         plans["lm 3B int8"] = plans["lm 3B bf16"] + ["--weights", "int8"]
     runs = {}
     for name, command in plans.items():
