@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "lyre/base/parse_switch.h"
 #include "lyre/base/quote.h"
 
 namespace lyre::command {
@@ -55,10 +56,7 @@ Status read_number(const std::string& text, std::optional<float>& out) {
 }
 
 Status read_switch(const std::string& text, bool& out) {
-  if (text != "true" && text != "false" && text != "1" && text != "0") {
-    return expected("true or false", text);
-  }
-  out = text == "true" || text == "1";
+  LYRE_ASSIGN_OR_RETURN(out, parse_switch(text));
   return ok_status();
 }
 

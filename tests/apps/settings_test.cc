@@ -154,7 +154,7 @@ TEST(Settings, WhatIsNoValueIsAnError) {
                                                        {"sampling.temperature", "0.5x"},
                                                        {"sampling.temperature", "nan"},
                                                        {"sampling.top_p", "inf"},
-                                                       {"fast_start", "yes"},
+                                                       {"fast_start", "perhaps"},
                                                        {"backend", "gpu"},
                                                        {"log.level", "loud"},
                                                        {"log.format", "xml"},

@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lyre/base/result.h"
+#include "lyre/base/warmup.h"
 #include "lyre/codec/code_frame.h"
 
 namespace lyre {
@@ -61,6 +63,8 @@ class Codec {
   /// pcm.size() == batch.size(); a stream occurs at most once in a batch. kInvalidArgument for a
   /// code out of range (before any state has changed); after finish only close() is allowed.
   virtual Status push(std::span<const CodecWork> batch, std::span<PcmSpan> pcm) = 0;
+  /// As LanguageModel::warmup_steps().
+  virtual std::vector<WarmupStep> warmup_steps() { return {}; }
 };
 
 }  // namespace lyre

@@ -154,6 +154,8 @@ Result<std::unique_ptr<Engine>> Engine::assemble(const EngineConfig& config, Eng
 }
 
 Result<Speech> Engine::submit(SynthesisRequest request) { return impl_->submit(request); }
+WarmupReport Engine::warmup_models(const WarmupOptions&) { return {}; }
+std::optional<WarmupReport> Engine::last_warmup() const { return std::nullopt; }
 const EngineInfo& Engine::info() const noexcept { return impl_->info(); }
 EngineStats Engine::stats() const noexcept { return impl_->loop().stats(); }
 Status Engine::health() const { return impl_->loop().health(); }

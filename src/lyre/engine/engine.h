@@ -11,6 +11,7 @@
 #include "lyre/audio/pcm_channel.h"
 #include "lyre/base/result.h"
 #include "lyre/base/sampling_params.h"
+#include "lyre/base/warmup.h"
 
 namespace lyre {
 
@@ -36,6 +37,18 @@ struct EngineConfig {
       false;  // first chunk before its right context exists, cross-faded to the exact samples
   int first_chunk_frames = 1;  // of a fast start
   SamplingOverrides sampling;  // over the family's defaults
+
+  /// Warm the codec up within open(). Empty: as ENABLE_SNAC_WARMUP of the environment says, which
+  /// is on unless it says no.
+  std::optional<bool> snac_warmup;
+  /// After so many idle seconds run the smallest step that keeps the models warm, and again after
+  /// as many; 0: never.
+  double keep_warm_seconds = 0;
+  /// Makes steps of the warm-up fail, to try out what follows: see engine/warmup_faults.h.
+  std::string warmup_faults;
+  /// Folder for weights in the form in which the kernels read them, so that a later start finds
+  /// them ready; created when needed. Empty: none is kept.
+  std::filesystem::path cache_folder;
 };
 
 /// kInvalidArgument naming the field that is out of range.
@@ -49,6 +62,7 @@ struct SynthesisRequest {
   std::optional<int>
       max_tokens;  // speech tokens over the whole request; empty: as many as the sequences hold
   std::optional<bool> fast_start;  // over the configuration
+  bool warm_up = false;            // spoken to nobody: not counted in the stats, no word in the log
 };
 
 struct VoiceInfo {
@@ -80,6 +94,8 @@ struct EngineStats {
   int running = 0, queued = 0;
   int64_t free_kv_tokens = 0, total_kv_tokens = 0;
   int free_sequences = 0;
+  int64_t keep_warm_runs = 0;
+  double keep_warm_seconds = 0;  // of the engine thread, in all
 };
 
 /// An accepted request: its audio and what was decided for it.
@@ -105,6 +121,15 @@ class Engine {
   /// UTF-8, unknown voice (with the list of voices), sampling out of range; kResourceExhausted: the
   /// queue is full.
   Result<Speech> submit(SynthesisRequest request);
+
+  /// Runs everything once that a first request would pay for, see docs/warmup.md. Blocks the
+  /// caller; requests run on meanwhile, and steps that find no free sequence for them are skipped.
+  /// Any thread, any time, as often as wanted; a call during a warm-up waits for it to end and
+  /// returns its report, without its own further steps. What fails is in the report and changes
+  /// nothing else: the engine speaks all the same.
+  WarmupReport warmup_models(const WarmupOptions& options = {});
+  /// Of the last warm-up, the codec's within open() included; nothing before the first.
+  std::optional<WarmupReport> last_warmup() const;
 
   const EngineInfo& info() const noexcept;
   EngineStats stats() const noexcept;

@@ -8,6 +8,7 @@
 #include "lyre/base/result.h"
 #include "lyre/base/sampling_params.h"
 #include "lyre/base/token.h"
+#include "lyre/base/warmup.h"
 
 namespace lyre {
 
@@ -83,6 +84,11 @@ class LanguageModel {
   /// that the backend computed are valid (all, if legal_slots is off). Empty when the backend
   /// cannot tell.
   virtual std::span<const float> last_logits(SequenceId sequence) const noexcept = 0;
+
+  /// What this backend would pay for once, beside the shapes of steps, which the engine runs
+  /// itself (engine/warmup_steps.h): pages of weights and KV; on a GPU context, modules, graphs.
+  /// The steps refer to the model; they run in order, on the engine thread, with sequences open.
+  virtual std::vector<WarmupStep> warmup_steps() { return {}; }
 };
 
 }  // namespace lyre

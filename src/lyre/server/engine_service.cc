@@ -29,6 +29,7 @@ Result<SpokenAudio> speak(Engine& engine, SpeechRequest request) {
   synthesis.sampling = request.sampling;
   synthesis.max_tokens = request.max_tokens;
   synthesis.fast_start = request.fast_start;
+  synthesis.warm_up = request.warm_up;
   LYRE_ASSIGN_OR_RETURN(Speech speech, engine.submit(std::move(synthesis)));
   return SpokenAudio{std::move(speech.pcm), speech.seed, std::move(speech.voice)};
 }
@@ -45,6 +46,8 @@ ServiceLoad service_load(const EngineStats& stats) {
   load.free_kv_tokens = stats.free_kv_tokens;
   load.total_kv_tokens = stats.total_kv_tokens;
   load.free_sequences = stats.free_sequences;
+  load.keep_warm_runs = stats.keep_warm_runs;
+  load.keep_warm_seconds = stats.keep_warm_seconds;
   return load;
 }
 
@@ -56,6 +59,9 @@ SpeechService serve_engine(Engine& engine) {
   service.speak = [&engine](SpeechRequest request) { return speak(engine, std::move(request)); };
   service.load = [&engine] { return service_load(engine.stats()); };
   service.health = [&engine] { return engine.health(); };
+  service.warm_up = [&engine](const WarmupOptions& options) {
+    return engine.warmup_models(options);
+  };
   return service;
 }
 

@@ -9,6 +9,7 @@
 #include "lyre/audio/pcm_channel.h"
 #include "lyre/base/result.h"
 #include "lyre/base/sampling_params.h"
+#include "lyre/base/warmup.h"
 
 namespace lyre::server {
 
@@ -20,6 +21,7 @@ struct SpeechRequest {
   SamplingOverrides sampling;
   std::optional<int> max_tokens;
   std::optional<bool> fast_start;
+  bool warm_up = false;  // from the server itself: not counted
 };
 
 /// An accepted request; destroying `pcm` cancels it.
@@ -53,6 +55,8 @@ struct ServiceLoad {
           requests_cancelled = 0, requests_cut = 0;
   int64_t free_kv_tokens = 0, total_kv_tokens = 0;
   int free_sequences = 0;
+  int64_t keep_warm_runs = 0;
+  double keep_warm_seconds = 0;
 };
 
 /// All that the server knows about the making of speech. The functions: any thread, no waiting for
@@ -63,6 +67,8 @@ struct SpeechService {
   std::function<Result<SpokenAudio>(SpeechRequest)> speak;
   std::function<ServiceLoad()> load;
   std::function<Status()> health;  // an error once nothing will be spoken any more
+  /// Warms up and waits for the end of it; as Engine::warmup_models.
+  std::function<WarmupReport(const WarmupOptions&)> warm_up;
 };
 
 }  // namespace lyre::server
