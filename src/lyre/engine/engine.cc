@@ -1,11 +1,15 @@
 #include "lyre/engine/engine.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "lyre/engine/engine_parts.h"
+#include "lyre/engine/engine_warmup.h"
+#include "lyre/engine/keep_warm.h"
 #include "lyre/engine/prepare_request.h"
 #include "lyre/engine/speech_loop.h"
+#include "lyre/engine/warmup_steps.h"
 
 namespace lyre {
 Status validate(const EngineConfig& config) {
@@ -28,6 +32,11 @@ Status validate(const EngineConfig& config) {
     return Error{ErrorCode::kInvalidArgument, "buffer_seconds: expected 0 to 3600, found " +
                                                   std::to_string(config.buffer_seconds)};
   }
+  if (!(config.keep_warm_seconds >= 0 && config.keep_warm_seconds <= 86'400)) {
+    return Error{ErrorCode::kInvalidArgument, "keep_warm_seconds: expected 0 to 86400, found " +
+                                                  std::to_string(config.keep_warm_seconds)};
+  }
+  if (const auto faults = WarmupFaults::parse(config.warmup_faults); !faults) return faults.error();
   return ok_status();
 }
 
@@ -90,6 +99,11 @@ EngineInfo describe(const EngineConfig& config, const EngineParts& parts) {
   return info;
 }
 
+std::vector<WarmupStep> joined(std::vector<WarmupStep> steps, std::vector<WarmupStep> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(steps));
+  return steps;
+}
+
 }  // namespace
 
 class Engine::Impl {
@@ -102,15 +116,21 @@ class Engine::Impl {
                 .vocabulary = parts_.language_model->info().vocabulary,
                 .tokens_per_second = static_cast<double>(CodeLayout::kSlots) *
                                      info_.sample_rate_hz / info_.samples_per_frame},
-        loop_({*parts_.language_model, *parts_.codec, parts_.prompts.layout},
-              {.max_batch = config_.max_batch,
-               .most_requests = config_.max_batch + config_.max_queue,
-               .first_chunk_frames = config_.first_chunk_frames,
-               .lookahead = parts_.lookahead}),
+        loop_(
+            {*parts_.language_model, *parts_.codec, parts_.prompts.layout},
+            {.max_batch = config_.max_batch,
+             .most_requests = config_.max_batch + config_.max_queue,
+             .first_chunk_frames = config_.first_chunk_frames,
+             .lookahead = parts_.lookahead,
+             .keep_warm_after =
+                 std::chrono::nanoseconds(static_cast<int64_t>(config_.keep_warm_seconds * 1e9)),
+             .keep_warm = keep_warm(*parts_.language_model, *parts_.codec, parts_.prompts.layout)}),
         // Twice what a step brings: the reader takes one half while the other is made.
         channel_samples_(
             std::max(static_cast<size_t>(config_.buffer_seconds * info_.sample_rate_hz),
-                     2 * loop_.step_samples())) {}
+                     2 * loop_.step_samples())),
+        warmup_(warmup_steps(), *WarmupFaults::parse(config_.warmup_faults),
+                [this](const auto& work) { return loop_.between_rounds(work); }) {}
 
   Result<Speech> submit(const SynthesisRequest& request) {
     const TimePoint submitted = Clock::now();
@@ -134,15 +154,64 @@ class Engine::Impl {
 
   const EngineInfo& info() const noexcept { return info_; }
   SpeechLoop& loop() noexcept { return loop_; }
+  EngineWarmup& warmup() noexcept { return warmup_; }
 
  private:
+  // Frames that bring the first final samples and some steady ones.
+  static constexpr int kWarmupFrames = 8;
+
+  EngineWarmup::Steps warmup_steps();
+  Result<double> speak_for_warmth();
+
   const EngineConfig config_;
   const EngineParts parts_;
   const EngineInfo info_;
   const SpeechLimits limits_;
   SpeechLoop loop_;  // after the parts that it uses: it ends first
   const size_t channel_samples_;
+  EngineWarmup warmup_;
 };
+
+EngineWarmup::Steps Engine::Impl::warmup_steps() {
+  LanguageModel& model = *parts_.language_model;
+  Codec& codec = *parts_.codec;
+  return {.language_model =
+              [this, &model] {
+                return joined(model.warmup_steps(),
+                              language_model_shapes(model, parts_.prompts.layout));
+              },
+          .codec = [&codec] { return joined(codec.warmup_steps(), codec_shapes(codec)); },
+          .beside =
+              [this] {
+                return joined(text_shapes([this](const std::string& text) -> Status {
+                                SynthesisRequest request;
+                                request.text = text;
+                                auto prepared =
+                                    prepare_request(request, config_, parts_.prompts, limits_);
+                                if (!prepared) return std::move(prepared).error();
+                                return ok_status();
+                              }),
+                              {channels_step(config_.max_batch, channel_samples_)});
+              },
+          .synthesis = [this] { return speak_for_warmth(); }};
+}
+
+Result<double> Engine::Impl::speak_for_warmth() {
+  SynthesisRequest request;
+  request.text = "Hello there.";
+  request.max_tokens = kWarmupFrames * CodeLayout::kSlots;
+  request.warm_up = true;
+  Result<Speech> speech = submit(request);
+  if (!speech) {
+    // Busy with requests: those keep everything warm.
+    if (speech.error().code != ErrorCode::kResourceExhausted) return std::move(speech).error();
+    return Error{ErrorCode::kUnavailable, speech.error().message};
+  }
+  std::vector<float> samples(static_cast<size_t>(info_.samples_per_frame));
+  while (speech->pcm.wait_readable()) speech->pcm.try_read(samples);
+  if (speech->pcm.state() == PcmSource::State::kFailed) return speech->pcm.error();
+  return speech->pcm.summary().first_audio_ms;
+}
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
@@ -154,8 +223,10 @@ Result<std::unique_ptr<Engine>> Engine::assemble(const EngineConfig& config, Eng
 }
 
 Result<Speech> Engine::submit(SynthesisRequest request) { return impl_->submit(request); }
-WarmupReport Engine::warmup_models(const WarmupOptions&) { return {}; }
-std::optional<WarmupReport> Engine::last_warmup() const { return std::nullopt; }
+WarmupReport Engine::warmup_models(const WarmupOptions& options) {
+  return impl_->warmup().run(options);
+}
+std::optional<WarmupReport> Engine::last_warmup() const { return impl_->warmup().last(); }
 const EngineInfo& Engine::info() const noexcept { return impl_->info(); }
 EngineStats Engine::stats() const noexcept { return impl_->loop().stats(); }
 Status Engine::health() const { return impl_->loop().health(); }

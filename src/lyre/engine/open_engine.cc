@@ -2,11 +2,11 @@
 
 #include <utility>
 
+#include "lyre/base/parse_switch.h"
 #include "lyre/engine/engine.h"
 #include "lyre/engine/engine_parts.h"
 #include "lyre/engine/open_models.h"
 #include "lyre/engine/open_prompts.h"
-#include "lyre/engine/warm_up.h"
 
 namespace lyre {
 namespace {
@@ -25,6 +25,10 @@ std::string model_name(const std::filesystem::path& folder) {
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config) {
   LYRE_RETURN_IF_ERROR(validate(config));
+  bool snac_warmup = config.snac_warmup.value_or(true);
+  if (!config.snac_warmup) {
+    LYRE_ASSIGN_OR_RETURN(snac_warmup, switch_from_environment("ENABLE_SNAC_WARMUP", true));
+  }
   EngineParts parts;
   parts.model_name = model_name(config.model);
   parts.threads = std::make_unique<ThreadPool>(config.threads);
@@ -33,8 +37,13 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config) {
   LYRE_ASSIGN_OR_RETURN(VoiceSetup setup, open_voice_setup(config));
   LYRE_ASSIGN_OR_RETURN(parts.prompts,
                         bind_prompts(std::move(setup), parts.codec->info().codebook_size));
-  LYRE_RETURN_IF_ERROR(warm_up(*parts.language_model, *parts.codec, parts.prompts.layout));
-  return assemble(config, std::move(parts));
+  LYRE_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, assemble(config, std::move(parts)));
+  if (snac_warmup) {
+    WarmupOptions options;
+    options.language_model = false;
+    engine->warmup_models(options);
+  }
+  return engine;
 }
 
 }  // namespace lyre

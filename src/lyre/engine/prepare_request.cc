@@ -123,6 +123,7 @@ Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const E
   LYRE_RETURN_IF_ERROR(validate(prepared.sampling));
   if (!request.sampling.seed && !prompts.seeded) prepared.sampling.seed = random_seed();
   prepared.fast_start = request.fast_start.value_or(config.fast_start);
+  prepared.warm_up = request.warm_up;
   prepared.max_tokens = request.max_tokens;
   if (request.max_tokens && *request.max_tokens < CodeLayout::kSlots) {
     return invalid("max_tokens: expected at least " + std::to_string(CodeLayout::kSlots) +

@@ -30,6 +30,7 @@ SpeechLoop::SpeechLoop(const Models& models, const Options& options)
   arrivals_.reserve(requests);
   by_id_.reserve(2 * requests);
   affected_.reserve(requests);
+  errands_.reserve(4);
   plan_.admissions.reserve(2 * requests);
   plan_.slices.reserve(batch);
   planned_.reserve(batch);
@@ -76,7 +77,7 @@ Status SpeechLoop::post(std::unique_ptr<SpeechTask> task) {
     const std::lock_guard lock(mutex_);
     LYRE_RETURN_IF_ERROR(admissible_locked());
     ++in_flight_;
-    ++counters_.submitted;
+    if (!task->request.warm_up) ++counters_.submitted;
     posted_.push_back(std::move(task));
   }
   wake_->notify();
@@ -95,6 +96,19 @@ Status SpeechLoop::health() const {
   return ok_status();
 }
 
+Status SpeechLoop::between_rounds(const std::function<Status()>& work) {
+  Errand errand{work};
+  std::unique_lock lock(mutex_);
+  if (lost_) return *lost_;
+  if (stopping_) return Error{ErrorCode::kUnavailable, "the engine is shutting down"};
+  errands_.push_back(&errand);
+  lock.unlock();
+  wake_->notify();
+  lock.lock();
+  errand_done_.wait(lock, [&] { return errand.done; });
+  return std::move(errand.outcome);
+}
+
 EngineStats SpeechLoop::stats() const noexcept {
   EngineStats stats;
   stats.requests_submitted = counters_.submitted;
@@ -111,6 +125,8 @@ EngineStats SpeechLoop::stats() const noexcept {
   stats.free_kv_tokens = counters_.free_kv_tokens;
   stats.total_kv_tokens = counters_.total_kv_tokens;
   stats.free_sequences = counters_.free_sequences;
+  stats.keep_warm_runs = counters_.keep_warm_runs;
+  stats.keep_warm_seconds = static_cast<double>(counters_.keep_warm_ns) * 1e-9;
   return stats;
 }
 
@@ -131,12 +147,51 @@ void SpeechLoop::run() {
     wake_->clear();
     if (!take_posted()) break;
     drop_cancelled();
-    const bool worked = round(Clock::now());
+    bool worked = round(Clock::now());
+    worked = run_errand() || worked;
     std::erase_if(tasks_, [](const auto& task) { return task->done; });
     publish_counters();
-    if (!worked) wake_->wait();
+    if (!worked) rest();
   }
   end_everything();
+}
+
+bool SpeechLoop::run_errand() {
+  Errand* errand = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (errands_.empty()) return false;
+    errand = errands_.front();
+    errands_.erase(errands_.begin());
+    if (lost_) {
+      errand->outcome = *lost_;
+      errand->done = true;
+      errand_done_.notify_all();
+      return true;
+    }
+  }
+  Status outcome = errand->work();
+  if (!outcome && outcome.error().code == ErrorCode::kDeviceLost) {
+    lose_device(outcome.error());
+    for (SpeechTask* task : affected_) fail(*task, outcome.error());
+  }
+  const std::lock_guard lock(mutex_);
+  errand->outcome = std::move(outcome);
+  errand->done = true;
+  errand_done_.notify_all();
+  return true;
+}
+
+void SpeechLoop::rest() {
+  // With tasks the loop waits for a reader, not for work: nothing has time to go cold.
+  const bool keep_warm = options_.keep_warm_after.count() > 0 && options_.keep_warm;
+  if (!keep_warm || !tasks_.empty()) return wake_->wait();
+  while (!wake_->wait_for(options_.keep_warm_after)) {
+    const TimePoint start = Clock::now();
+    options_.keep_warm([this] { return wake_->pending(); });
+    ++counters_.keep_warm_runs;
+    counters_.keep_warm_ns += (Clock::now() - start).count();
+  }
 }
 
 bool SpeechLoop::take_posted() {
@@ -186,6 +241,12 @@ void SpeechLoop::end_everything() {
   {
     const std::lock_guard lock(mutex_);
     arrivals_.swap(posted_);
+    for (Errand* errand : errands_) {
+      errand->outcome = Error{ErrorCode::kUnavailable, "the engine is shutting down"};
+      errand->done = true;
+    }
+    errands_.clear();
+    errand_done_.notify_all();
   }
   for (auto& task : arrivals_) tasks_.push_back(std::move(task));
   for (const auto& task : tasks_) {
@@ -197,25 +258,27 @@ void SpeechLoop::end_everything() {
 void SpeechLoop::finish(SpeechTask& task) {
   if (task.sink.closed()) return cancel(task);
   task.summary.total_ms = milliseconds_since(task.submitted);
-  if (task.summary.frames == 0) {
+  if (task.summary.frames == 0 && !task.request.warm_up) {
     log_warning("the model ended the speech before its first frame",
                 {{"voice", task.request.voice}, {"seed", task.request.sampling.seed}});
   }
-  if (task.summary.reason == FinishReason::kLength) ++counters_.cut;
-  ++counters_.finished;
+  if (!task.request.warm_up) {
+    if (task.summary.reason == FinishReason::kLength) ++counters_.cut;
+    ++counters_.finished;
+  }
   release(task);
   task.sink.finish(task.summary);
 }
 
 void SpeechLoop::fail(SpeechTask& task, const Error& error) {
   if (task.done) return;
-  ++counters_.failed;
+  if (!task.request.warm_up) ++counters_.failed;
   release(task);
   task.sink.finish(error);
 }
 
 void SpeechLoop::cancel(SpeechTask& task) {
-  ++counters_.cancelled;
+  if (!task.request.warm_up) ++counters_.cancelled;
   release(task);
   task.sink.finish(Error{ErrorCode::kCancelled, "the reader went away"});
 }
@@ -224,16 +287,18 @@ void SpeechLoop::fail_affected(const Error& error) {
   log_error("speech failed", {{"code", error_code_name(error.code)},
                               {"error", error.message},
                               {"requests", affected_.size()}});
-  if (error.code == ErrorCode::kDeviceLost) {
-    // Nothing on the device can be trusted any more: everybody fails, and nobody comes in.
-    {
-      const std::lock_guard lock(mutex_);
-      lost_ = error;
-    }
-    affected_.clear();
-    for (const auto& task : tasks_) affected_.push_back(task.get());
-  }
+  if (error.code == ErrorCode::kDeviceLost) lose_device(error);
   for (SpeechTask* task : affected_) fail(*task, error);
+}
+
+/// Nothing on the device can be trusted any more: everybody is affected, and nobody comes in.
+void SpeechLoop::lose_device(const Error& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    lost_ = error;
+  }
+  affected_.clear();
+  for (const auto& task : tasks_) affected_.push_back(task.get());
 }
 
 void SpeechLoop::release(SpeechTask& task) noexcept {

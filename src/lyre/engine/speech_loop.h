@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -30,8 +31,8 @@ namespace lyre {
 /// of a frame, and those that the codec owes and flushes if the speech ends. So a push never fails
 /// for want of room, and a slow reader pauses nobody but himself.
 ///
-/// Thread contract: post(), drain(), stats() and health() from any thread; everything else is of
-/// the loop's own thread, which alone touches the models.
+/// Thread contract: post(), between_rounds(), drain(), stats() and health() from any thread;
+/// everything else is of the loop's own thread, which alone touches the models.
 class SpeechLoop {
  public:
   struct Options {
@@ -39,6 +40,10 @@ class SpeechLoop {
     int most_requests = 0;       // in flight: running and waiting; more are refused
     int first_chunk_frames = 1;  // of a fast start
     LookaheadPolicy lookahead;
+    /// Idle for so long, the loop runs keep_warm and goes on waiting; 0: never. keep_warm gets a
+    /// function that tells whether a request has come, before which it should give way.
+    std::chrono::nanoseconds keep_warm_after{0};
+    std::function<void(const std::function<bool()>& wanted)> keep_warm;
   };
   struct Models {
     LanguageModel& language_model;
@@ -62,6 +67,11 @@ class SpeechLoop {
   size_t step_samples() const noexcept { return step_samples_; }
   int fade_samples() const noexcept { return fade_samples_; }
 
+  /// Runs `work` on the loop's thread as soon as the present round is over, and returns what it
+  /// returned; work of one call does not follow work of another without a round between them.
+  /// kUnavailable if the loop ends first. Not from the loop's thread; `work` must not throw.
+  Status between_rounds(const std::function<Status()>& work);
+
   bool drain(std::chrono::milliseconds most_wait);
   EngineStats stats() const noexcept;
   Status health() const;
@@ -81,6 +91,12 @@ class SpeechLoop {
     std::atomic<int64_t> steps{0}, tokens{0}, frames{0}, dropped_frames{0};
     std::atomic<int> running{0}, queued{0}, free_sequences{0};
     std::atomic<int64_t> free_kv_tokens{0}, total_kv_tokens{0};
+    std::atomic<int64_t> keep_warm_runs{0}, keep_warm_ns{0};
+  };
+  struct Errand {  // of between_rounds(); lives in its caller
+    const std::function<Status()>& work;
+    Status outcome = ok_status();
+    bool done = false;
   };
 
   Status admissible_locked() const;
@@ -90,6 +106,9 @@ class SpeechLoop {
   bool take_posted();  // false: stop
   void drop_cancelled();
   bool round(TimePoint now);  // false: nothing to do
+  bool run_errand();          // false: there was none
+  void rest();
+  void lose_device(const Error& error);
   void end_everything();
   void publish_counters() noexcept;
 
@@ -148,6 +167,8 @@ class SpeechLoop {
   mutable std::mutex mutex_;
   std::condition_variable all_ended_;
   std::vector<std::unique_ptr<SpeechTask>> posted_;
+  std::vector<Errand*> errands_;
+  std::condition_variable errand_done_;
   int in_flight_ = 0;
   bool draining_ = false, stopping_ = false;
   std::optional<Error> lost_;

@@ -126,7 +126,7 @@ void SpeechLoop::take_tokens(const Planned& planned, const SliceResult& result) 
     ++run.drawn;
     --task.tokens_left;
     ++task.summary.generated_tokens;
-    ++counters_.tokens;
+    if (!task.request.warm_up) ++counters_.tokens;
     if (result.stopped && i + 1 == result.count) return end_run(task, run, true);
     if (const auto frame = run.assembler.push(result.tokens[i])) run.put(*frame);
   }
@@ -143,6 +143,7 @@ void SpeechLoop::end_run(SpeechTask& task, SegmentRun& run, bool stopped) {
   counters_.dropped_frames += dropped;
   if (stopped) return;
   task.summary.reason = FinishReason::kLength;
+  if (task.request.warm_up) return;  // its limit is meant
   log_warning("speech was cut at its limit of tokens", {{"segment", run.segment},
                                                         {"segments", task.request.segments.size()},
                                                         {"tokens", run.drawn},

@@ -81,7 +81,7 @@ void SpeechLoop::deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint
   const auto following = static_cast<size_t>(run.segment) + 1;
   if (!speaking.flush) {
     ++task.summary.frames;
-    ++counters_.frames;
+    if (!task.request.warm_up) ++counters_.frames;
   }
   samples_.clear();
   task.fast_start.feed(pcm, samples_);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -30,9 +31,18 @@ class WakeSignal {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return pending_; });
   }
+  /// False if nothing was notified in that time.
+  bool wait_for(std::chrono::nanoseconds most) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, most, [&] { return pending_; });
+  }
+  bool pending() const {
+    const std::lock_guard lock(mutex_);
+    return pending_;
+  }
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool pending_ = false;
 };

@@ -1,0 +1,95 @@
+#include "lyre/engine/engine_warmup.h"
+
+#include <iterator>
+#include <utility>
+
+#include "lyre/engine/snac_warmup_log.h"
+
+namespace lyre {
+namespace {
+
+using Progress = WarmupStep::Progress;
+
+void append(std::vector<WarmupStep>& to, std::vector<WarmupStep> steps) {
+  std::move(steps.begin(), steps.end(), std::back_inserter(to));
+}
+
+}  // namespace
+
+EngineWarmup::EngineWarmup(Steps steps, WarmupFaults faults, BetweenRounds between_rounds)
+    : steps_(std::move(steps)),
+      faults_(std::move(faults)),
+      between_rounds_(std::move(between_rounds)) {}
+
+WarmupReport EngineWarmup::run(const WarmupOptions& options) {
+  {
+    std::unique_lock lock(mutex_);
+    if (running_) {
+      const int64_t before = runs_ended_;
+      ended_.wait(lock, [&] { return runs_ended_ != before; });
+      return *last_;
+    }
+    running_ = true;
+  }
+  return run_alone(options);
+}
+
+std::optional<WarmupReport> EngineWarmup::last() const {
+  const std::lock_guard lock(mutex_);
+  return last_;
+}
+
+WarmupReport EngineWarmup::run_alone(const WarmupOptions& options) {
+  const bool everything = options.language_model && options.codec;
+  std::optional<double> first_request_ms;
+  std::vector<WarmupStep> steps;
+  std::string last_codec_step;
+  if (options.codec) {
+    append(steps, steps_.codec());
+    if (!steps.empty()) last_codec_step = steps.back().name;
+  }
+  if (options.language_model) {
+    append(steps, steps_.language_model());
+    append(steps, steps_.beside());
+  }
+  if (everything) steps.push_back(synthesis_step(first_request_ms));
+  append(steps, options.further_steps);
+  for (WarmupStep& step : steps) step = faults_.inject(std::move(step));
+
+  SnacWarmupLog snac_log;
+  WarmupOptions run_options = options;
+  run_options.on_step = [&](const WarmupStepReport& step) {
+    snac_log.on_step(step);
+    if (step.name == last_codec_step) snac_log.end();
+    if (options.on_step) options.on_step(step);
+  };
+  if (options.codec) snac_log.begin();
+  WarmupReport report = run_warmup(std::move(steps), run_options, between_rounds_);
+  report.first_request_ms = first_request_ms;
+  report.warm = report.warm && everything;
+  if (everything) log_warmup_end(report);
+  end_run(report);
+  return report;
+}
+
+/// Twice, for the second time measures what a request will see; once if it takes long.
+WarmupStep EngineWarmup::synthesis_step(std::optional<double>& first_request_ms) const {
+  return {.name = "engine.synthesis",
+          .lane = WarmupLane::kWhole,
+          .run = [this, &first_request_ms]() -> Result<Progress> {
+            constexpr double kLongMs = 250;
+            const bool again = first_request_ms.has_value();
+            LYRE_ASSIGN_OR_RETURN(first_request_ms, steps_.synthesis());
+            return again || *first_request_ms > kLongMs ? Progress::kDone : Progress::kMore;
+          }};
+}
+
+void EngineWarmup::end_run(const WarmupReport& report) {
+  const std::lock_guard lock(mutex_);
+  last_ = report;
+  running_ = false;
+  ++runs_ended_;
+  ended_.notify_all();
+}
+
+}  // namespace lyre

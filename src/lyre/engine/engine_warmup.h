@@ -1,0 +1,52 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lyre/base/result.h"
+#include "lyre/base/warmup.h"
+#include "lyre/engine/warmup_faults.h"
+#include "lyre/engine/warmup_runner.h"
+
+namespace lyre {
+
+/// The warm-up of one engine: which steps there are, one run at a time, its log lines and the last
+/// report. Any thread.
+class EngineWarmup {
+ public:
+  /// The engine's steps. Called for each run, so that the lists may depend on the present.
+  struct Steps {
+    std::function<std::vector<WarmupStep>()> language_model;
+    std::function<std::vector<WarmupStep>()> codec;
+    std::function<std::vector<WarmupStep>()> beside;  // text, channels
+    /// A whole request of one sentence; milliseconds to its first audio.
+    std::function<Result<double>()> synthesis;
+  };
+
+  EngineWarmup(Steps steps, WarmupFaults faults, BetweenRounds between_rounds);
+
+  /// Runs, or waits for the run under way and returns its report.
+  WarmupReport run(const WarmupOptions& options);
+  std::optional<WarmupReport> last() const;
+
+ private:
+  WarmupReport run_alone(const WarmupOptions& options);
+  WarmupStep synthesis_step(std::optional<double>& first_request_ms) const;
+  void end_run(const WarmupReport& report);
+
+  const Steps steps_;
+  const WarmupFaults faults_;
+  const BetweenRounds between_rounds_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  bool running_ = false;
+  int64_t runs_ended_ = 0;
+  std::optional<WarmupReport> last_;
+};
+
+}  // namespace lyre
