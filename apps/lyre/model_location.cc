@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lyre/base/quote.h"
+#include "lyre/engine/voice_folder.h"
 
 namespace lyre::command {
 namespace fs = std::filesystem;
@@ -13,10 +14,6 @@ namespace {
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
   return fs::is_directory(path, ignored);
-}
-
-bool is_voice_folder(const fs::path& folder) {
-  return is_folder(folder / "lm") && is_folder(folder / "codec");
 }
 
 Error missing(std::string message) { return {ErrorCode::kNotFound, std::move(message)}; }

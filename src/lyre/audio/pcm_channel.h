@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "lyre/base/api.h"
 #include "lyre/base/result.h"
 
 namespace lyre {
@@ -67,7 +68,7 @@ class PcmSink {
 };
 
 /// Reading end; one thread at a time. Its destructor is the cancellation.
-class PcmSource {
+class LYRE_API PcmSource {
  public:
   PcmSource() = default;
   PcmSource(PcmSource&&) noexcept = default;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lyre/base/api.h"
 #include "lyre/base/result.h"
 
 namespace lyre {
@@ -18,11 +19,12 @@ inline constexpr size_t kWavHeaderBytes = 44;
 /// with one that 32 bits do not hold, both sizes are 0xFFFFFFFF: players and decoders (FFmpeg, VLC,
 /// browsers, sox) take that as "until the end of the stream", while 0 makes several of them play
 /// nothing.
-std::array<uint8_t, kWavHeaderBytes> wav_header(int sample_rate_hz, std::optional<int64_t> samples);
+LYRE_API std::array<uint8_t, kWavHeaderBytes> wav_header(int sample_rate_hz,
+                                                         std::optional<int64_t> samples);
 
 /// Writes 16-bit mono PCM to a file or a pipe. The sizes in the header are patched at the end where
 /// the output can seek; a pipe keeps the header of a stream. One thread.
-class WavWriter {
+class LYRE_API WavWriter {
  public:
   /// "-" is standard output. Errors name the file.
   static Result<WavWriter> open(const std::filesystem::path& file, int sample_rate_hz);
@@ -54,8 +56,8 @@ struct WavAudio {
 /// Reads PCM of 16, 24 or 32 bits or float of 32 bits (also as WAVE_FORMAT_EXTENSIBLE). A data
 /// chunk of unknown length (0xFFFFFFFF, or longer than the file) ends with the file. `name` stands
 /// in error messages.
-Result<WavAudio> parse_wav(std::span<const uint8_t> bytes, const std::string& name);
+LYRE_API Result<WavAudio> parse_wav(std::span<const uint8_t> bytes, const std::string& name);
 /// The same from a file; "-" is standard input.
-Result<WavAudio> read_wav(const std::filesystem::path& file);
+LYRE_API Result<WavAudio> read_wav(const std::filesystem::path& file);
 
 }  // namespace lyre

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "lyre/base/api.h"
 #include "lyre/base/result.h"
 
 namespace lyre {
@@ -23,16 +24,16 @@ struct LogSettings {
 };
 
 /// "debug", "info", "warning" or "warn", "error", "off"; any case.
-Result<LogLevel> parse_log_level(std::string_view name);
+LYRE_API Result<LogLevel> parse_log_level(std::string_view name);
 
 /// "text" or "json".
-Result<LogFormat> parse_log_format(std::string_view name);
+LYRE_API Result<LogFormat> parse_log_format(std::string_view name);
 
 /// LOG_LEVEL and LOG_FORMAT of the environment over `defaults`.
-Result<LogSettings> log_settings_from_environment(LogSettings defaults = {});
+LYRE_API Result<LogSettings> log_settings_from_environment(LogSettings defaults = {});
 
 /// For the program, once at its start; before, only warnings and errors are written.
-void configure_logging(LogSettings settings) noexcept;
+LYRE_API void configure_logging(LogSettings settings) noexcept;
 
 /// One key and value of a log line.
 struct LogField {
@@ -55,8 +56,8 @@ struct LogField {
 
 /// Writes one line to standard error, never to standard output, which may carry audio. Any thread;
 /// never throws. Fields live until the call returns.
-void log(LogLevel level, std::string_view message,
-         std::initializer_list<LogField> fields = {}) noexcept;
+LYRE_API void log(LogLevel level, std::string_view message,
+                  std::initializer_list<LogField> fields = {}) noexcept;
 
 inline void log_debug(std::string_view message,
                       std::initializer_list<LogField> fields = {}) noexcept {

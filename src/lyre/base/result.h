@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "lyre/base/api.h"
+
 namespace lyre {
 
 enum class ErrorCode : uint8_t {
@@ -20,7 +22,7 @@ enum class ErrorCode : uint8_t {
 };
 
 /// Stable lower-case name, for logs and JSON ("invalid_argument").
-const char* error_code_name(ErrorCode code) noexcept;
+LYRE_API const char* error_code_name(ErrorCode code) noexcept;
 
 /// What went wrong, for the person who can mend it: names the file or field, what was expected and
 /// what was found.

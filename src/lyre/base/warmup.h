@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lyre/base/api.h"
 #include "lyre/base/result.h"
 
 namespace lyre {
@@ -43,7 +44,7 @@ struct WarmupStepReport {
 };
 
 /// "ok", "failed", "skipped".
-const char* warmup_outcome_name(WarmupStepReport::Outcome outcome) noexcept;
+LYRE_API const char* warmup_outcome_name(WarmupStepReport::Outcome outcome) noexcept;
 
 /// What a warm-up did.
 struct WarmupReport {
@@ -54,7 +55,7 @@ struct WarmupReport {
   /// Every step ran and none failed: the next request finds nothing cold.
   bool warm = false;
 
-  const WarmupStepReport* find(std::string_view name) const noexcept;
+  LYRE_API const WarmupStepReport* find(std::string_view name) const noexcept;
 };
 
 struct WarmupOptions {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lyre/audio/pcm_channel.h"
+#include "lyre/base/api.h"
 #include "lyre/base/result.h"
 #include "lyre/base/sampling_params.h"
 #include "lyre/base/warmup.h"
@@ -52,7 +53,7 @@ struct EngineConfig {
 };
 
 /// kInvalidArgument naming the field that is out of range.
-Status validate(const EngineConfig& config);
+LYRE_API Status validate(const EngineConfig& config);
 
 struct SynthesisRequest {
   std::string text;         // UTF-8
@@ -110,7 +111,7 @@ struct Speech {
 struct EngineParts;
 
 /// The models and the one thread that steps them. submit() and the getters: any thread.
-class Engine {
+class LYRE_API Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(const EngineConfig& config);
   ~Engine();  // running requests end with kUnavailable
