@@ -1,7 +1,10 @@
 #include "lyre/engine/engine.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <iterator>
+#include <mutex>
+#include <stop_token>
 #include <utility>
 
 #include "lyre/engine/engine_parts.h"
@@ -104,6 +107,39 @@ std::vector<WarmupStep> joined(std::vector<WarmupStep> steps, std::vector<Warmup
   return steps;
 }
 
+/// Reads everything. kCancelled by `stop`, kDeadlineExceeded when it takes too long.
+Status read_to_end(PcmSource& pcm, std::chrono::seconds most, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool readable = false;
+  pcm.notify([&] {
+    const std::lock_guard lock(mutex);
+    readable = true;
+    changed.notify_one();
+  });
+  const TimePoint deadline = Clock::now() + most;
+  std::vector<float> samples(4096);
+  Status status = ok_status();
+  for (;;) {
+    while (pcm.try_read(samples) > 0) {
+    }
+    if (pcm.state() != PcmSource::State::kOpen) break;
+    std::unique_lock lock(mutex);
+    if (!changed.wait_until(lock, stop, deadline, [&] { return readable; })) {
+      if (stop.stop_requested()) {
+        status = Error{ErrorCode::kCancelled, "the warm-up was stopped"};
+      } else {
+        status = Error{ErrorCode::kDeadlineExceeded,
+                       "no end of the speech after " + std::to_string(most.count()) + " s"};
+      }
+      break;
+    }
+    readable = false;
+  }
+  pcm.notify({});
+  return status;
+}
+
 }  // namespace
 
 class Engine::Impl {
@@ -159,9 +195,11 @@ class Engine::Impl {
  private:
   // Frames that bring the first final samples and some steady ones.
   static constexpr int kWarmupFrames = 8;
+  // Requests that hold all sequences may come in between.
+  static constexpr std::chrono::seconds kMostWarmupSpeech{60};
 
   EngineWarmup::Steps warmup_steps();
-  Result<double> speak_for_warmth();
+  Result<double> speak_for_warmth(const std::stop_token& stop);
 
   const EngineConfig config_;
   const EngineParts parts_;
@@ -193,10 +231,14 @@ EngineWarmup::Steps Engine::Impl::warmup_steps() {
                               }),
                               {channels_step(config_.max_batch, channel_samples_)});
               },
-          .synthesis = [this] { return speak_for_warmth(); }};
+          .synthesis = [this](const std::stop_token& stop) { return speak_for_warmth(stop); }};
 }
 
-Result<double> Engine::Impl::speak_for_warmth() {
+Result<double> Engine::Impl::speak_for_warmth(const std::stop_token& stop) {
+  const EngineStats stats = loop_.stats();
+  if (stats.running + stats.queued >= config_.max_batch) {
+    return Error{ErrorCode::kUnavailable, "every sequence is in use by requests"};
+  }
   SynthesisRequest request;
   request.text = "Hello there.";
   request.max_tokens = kWarmupFrames * CodeLayout::kSlots;
@@ -207,8 +249,7 @@ Result<double> Engine::Impl::speak_for_warmth() {
     if (speech.error().code != ErrorCode::kResourceExhausted) return std::move(speech).error();
     return Error{ErrorCode::kUnavailable, speech.error().message};
   }
-  std::vector<float> samples(static_cast<size_t>(info_.samples_per_frame));
-  while (speech->pcm.wait_readable()) speech->pcm.try_read(samples);
+  LYRE_RETURN_IF_ERROR(read_to_end(speech->pcm, kMostWarmupSpeech, stop));
   if (speech->pcm.state() == PcmSource::State::kFailed) return speech->pcm.error();
   return speech->pcm.summary().first_audio_ms;
 }

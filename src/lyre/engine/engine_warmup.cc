@@ -52,7 +52,7 @@ WarmupReport EngineWarmup::run_alone(const WarmupOptions& options) {
     append(steps, steps_.language_model());
     append(steps, steps_.beside());
   }
-  if (everything) steps.push_back(synthesis_step(first_request_ms));
+  if (everything) steps.push_back(synthesis_step(options.stop, first_request_ms));
   append(steps, options.further_steps);
   for (WarmupStep& step : steps) step = faults_.inject(std::move(step));
 
@@ -73,13 +73,14 @@ WarmupReport EngineWarmup::run_alone(const WarmupOptions& options) {
 }
 
 /// Twice, for the second time measures what a request will see; once if it takes long.
-WarmupStep EngineWarmup::synthesis_step(std::optional<double>& first_request_ms) const {
+WarmupStep EngineWarmup::synthesis_step(const std::stop_token& stop,
+                                        std::optional<double>& first_request_ms) const {
   return {.name = "engine.synthesis",
           .lane = WarmupLane::kWhole,
-          .run = [this, &first_request_ms]() -> Result<Progress> {
+          .run = [this, stop, &first_request_ms]() -> Result<Progress> {
             constexpr double kLongMs = 250;
             const bool again = first_request_ms.has_value();
-            LYRE_ASSIGN_OR_RETURN(first_request_ms, steps_.synthesis());
+            LYRE_ASSIGN_OR_RETURN(first_request_ms, steps_.synthesis(stop));
             return again || *first_request_ms > kLongMs ? Progress::kDone : Progress::kMore;
           }};
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ class EngineWarmup {
     std::function<std::vector<WarmupStep>()> codec;
     std::function<std::vector<WarmupStep>()> beside;  // text, channels
     /// A whole request of one sentence; milliseconds to its first audio.
-    std::function<Result<double>()> synthesis;
+    std::function<Result<double>(const std::stop_token& stop)> synthesis;
   };
 
   EngineWarmup(Steps steps, WarmupFaults faults, BetweenRounds between_rounds);
@@ -35,7 +36,8 @@ class EngineWarmup {
 
  private:
   WarmupReport run_alone(const WarmupOptions& options);
-  WarmupStep synthesis_step(std::optional<double>& first_request_ms) const;
+  WarmupStep synthesis_step(const std::stop_token& stop,
+                            std::optional<double>& first_request_ms) const;
   void end_run(const WarmupReport& report);
 
   const Steps steps_;

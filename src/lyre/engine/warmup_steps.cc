@@ -174,8 +174,10 @@ std::vector<WarmupStep> language_model_shapes(LanguageModel& model, const CodeLa
   };
   // Prompts come in chunks of any size up to a whole step's.
   const int longest = std::min(info.max_batch_tokens, info.max_sequence_tokens - 1);
-  for (const int tokens : {8, 32, 64, longest}) {
-    if (tokens > longest || (tokens != longest && tokens * 2 > longest)) continue;
+  std::vector<int> lengths = {8, 32, 64};
+  std::erase_if(lengths, [&](int tokens) { return tokens >= longest; });
+  lengths.push_back(longest);
+  for (const int tokens : lengths) {
     add("lm.prefill." + std::to_string(tokens), [&model, &layout, tokens] {
       return speak_tokens(model, layout, SamplingParams{}, 1, tokens, 0);
     });
