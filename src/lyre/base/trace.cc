@@ -112,7 +112,7 @@ class Ring {
       Words& event = out[before + (index - begin)];
       for (size_t i = 0; i < kWords; ++i) event[i] = word(index, i).load(std::memory_order_acquire);
     }
-    // The writer has been at these meanwhile, and may be at one more.
+    // The writer has been at these meanwhile, and may be at one more just now.
     const uint64_t now = written_.load(std::memory_order_acquire);
     const uint64_t whole = now + 1 > size() ? now + 1 - size() : 0;
     const uint64_t torn = whole > begin ? std::min(whole, end) - begin : 0;
@@ -223,7 +223,7 @@ class Recorder {
     if (begin_ns < origin_ns_.load(std::memory_order_relaxed)) return;
     const int64_t arguments[2] = {argument0, argument1};
     const int64_t duration = to_ns(end) - begin_ns;
-    put(operation, recording, kDetached, begin_ns, duration, duration, arguments);
+    put(operation, recording, kDetached, begin_ns, duration, 0, arguments);
   }
 
   const Operation& named(std::string_view name) {
@@ -361,6 +361,7 @@ Snapshot Recorder::snapshot() {
   const std::lock_guard lock(mutex_);
   Snapshot shot;
   if (recording_ == 0) return shot;
+  shot.process_id = ::getpid();
   shot.recording = enabled();
   const int64_t origin = origin_ns_.load(std::memory_order_relaxed);
 
@@ -372,6 +373,8 @@ Snapshot Recorder::snapshot() {
     words.clear();
     const int64_t dropped = log->ring.read(words);
     shot.threads.push_back({log->id, log->name, dropped});
+    // Outer spans end, and so are written, after those within: with the sort they stand before.
+    std::reverse(words.begin(), words.end());
     for (const Ring::Words& event : words) {
       Event& out = shot.events.emplace_back();
       out.operation = static_cast<int>(static_cast<uint32_t>(event[2]));  // its id, for now
@@ -429,7 +432,7 @@ Snapshot Recorder::snapshot() {
   }
   for (Event& event : shot.events)
     event.operation = index_of_id[static_cast<size_t>(event.operation)];
-  std::sort(shot.events.begin(), shot.events.end(), [](const Event& a, const Event& b) {
+  std::stable_sort(shot.events.begin(), shot.events.end(), [](const Event& a, const Event& b) {
     if (a.thread != b.thread) return a.thread < b.thread;
     if (a.begin_ns != b.begin_ns) return a.begin_ns < b.begin_ns;
     return a.duration_ns > b.duration_ns;

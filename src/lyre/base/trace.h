@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lyre/base/api.h"
 #include "lyre/base/clock.h"
 
 /// What the program spends its time on, recorded while it runs. One recorder for the process:
@@ -25,8 +26,8 @@ namespace lyre::trace {
 /// A kind of work. Of static storage: it is referred to for ever.
 class Operation {
  public:
-  /// name: a part of lyre, a dot, and what is done, "lm.step". Arguments: what their integers
-  /// count, "tokens"; null: none.
+  /// name: a part of lyre, a dot, and what is done, "lm.step"; "wait.WHAT" if the thread only
+  /// waits. Arguments: what their integers count, "tokens"; null: none.
   constexpr explicit Operation(const char* name, const char* argument0 = nullptr,
                                const char* argument1 = nullptr) noexcept
       : name_(name), arguments_{argument0, argument1} {}
@@ -44,7 +45,7 @@ class Operation {
 };
 
 namespace internal {
-extern std::atomic<uint32_t> recording;  // its number, which is odd; even: none
+extern LYRE_API std::atomic<uint32_t> recording;  // its number, which is odd; even: none
 }
 
 inline bool enabled() noexcept {
@@ -53,7 +54,7 @@ inline bool enabled() noexcept {
 
 /// From here to the end of the scope, on this thread: not across the suspension of a coroutine. It
 /// counts if the same recording is on at both ends.
-class Span {
+class LYRE_API Span {
  public:
   explicit Span(const Operation& operation, int64_t argument0 = 0, int64_t argument1 = 0) noexcept {
     if (enabled()) [[unlikely]]
@@ -88,7 +89,7 @@ class Span {
 };
 
 /// A span whose name is known at run time only, and copied: for what happens rarely.
-class NamedSpan : public Span {
+class LYRE_API NamedSpan : public Span {
  public:
   explicit NamedSpan(std::string_view name) noexcept {
     if (enabled()) [[unlikely]]
@@ -101,22 +102,22 @@ class NamedSpan : public Span {
 
 /// Work that has ended and was not on one thread's stack: over suspensions of a coroutine, or over
 /// several threads. Counts if it began within the recording.
-void record(const Operation& operation, TimePoint begin, TimePoint end, int64_t argument0 = 0,
-            int64_t argument1 = 0) noexcept;
+LYRE_API void record(const Operation& operation, TimePoint begin, TimePoint end,
+                     int64_t argument0 = 0, int64_t argument1 = 0) noexcept;
 
 /// What this thread is called in snapshots: "engine", "pool 1". The first 31 bytes.
-void name_thread(std::string_view name) noexcept;
+LYRE_API void name_thread(std::string_view name) noexcept;
 
 struct Options {
-  int events_per_thread = 1 << 16;  // 40 bytes each; rounded up to a power of two
+  int events_per_thread = 1 << 16;  // that are kept, about; 40 bytes each
   /// Time zero, if something is to be recorded (record()) that began before; else now.
   TimePoint origin{};
 };
 
 /// Begins a new recording; what was recorded before is forgotten.
-void start(const Options& options = {});
+LYRE_API void start(const Options& options = {});
 /// Ends it; snapshot() still gives it.
-void stop() noexcept;
+LYRE_API void stop() noexcept;
 
 /// Times count from the origin of the recording.
 struct Event {
@@ -132,11 +133,11 @@ struct OperationTotals {
   std::string arguments[2];  // what they count; empty: none
   int64_t count = 0;
   int64_t total_ns = 0;
-  int64_t self_ns = 0;  // without the spans within, of the same thread
+  int64_t self_ns = 0;  // without the spans within, of the same thread; 0 of record()
   int64_t min_ns = 0, max_ns = 0;
   int64_t argument_totals[2] = {0, 0};
 
-  std::string_view category() const noexcept;  // the name up to its first dot
+  LYRE_API std::string_view category() const noexcept;  // the name up to its first dot
 };
 
 struct ThreadTrack {
@@ -146,6 +147,7 @@ struct ThreadTrack {
 };
 
 struct Snapshot {
+  int64_t process_id = 0;
   bool recording = false;                   // still on when it was taken
   int64_t duration_ns = 0;                  // from the origin until now, or until it was stopped
   std::vector<OperationTotals> operations;  // those that occurred, by name
@@ -153,11 +155,11 @@ struct Snapshot {
   /// By thread and begin; of two that begin together the longer first.
   std::vector<Event> events;
 
-  const OperationTotals* find(std::string_view name) const noexcept;
+  LYRE_API const OperationTotals* find(std::string_view name) const noexcept;
 };
 
 /// What has ended so far. Threads go on recording meanwhile; an operation's totals of a thread are
 /// of one moment. Empty before the first start().
-Snapshot snapshot();
+LYRE_API Snapshot snapshot();
 
 }  // namespace lyre::trace
