@@ -64,7 +64,8 @@ lint:
 	python3 tests/lint/lint.py
 
 install: build
-	cmake --install $(RELEASE)
+	cmake --build $(RELEASE) -j $(JOBS) --target lyre lyre_shared
+	cmake --install $(RELEASE) $(if $(PREFIX),--prefix $(PREFIX))
 
 clean:
 	rm -rf build

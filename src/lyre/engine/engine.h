@@ -55,15 +55,16 @@ struct EngineConfig {
 /// kInvalidArgument naming the field that is out of range.
 LYRE_API Status validate(const EngineConfig& config);
 
+/// `{.text = "Hello."}` is one; the empty initialisers spare it the compiler's warnings.
 struct SynthesisRequest {
-  std::string text;         // UTF-8
-  std::string voice;        // empty: the default voice
-  std::string description;  // families that describe the speaker in words (Maya1); else ignored
-  SamplingOverrides sampling;
+  std::string text;           // UTF-8
+  std::string voice{};        // empty: the default voice
+  std::string description{};  // families that describe the speaker in words (Maya1); else ignored
+  SamplingOverrides sampling{};
   std::optional<int>
-      max_tokens;  // speech tokens over the whole request; empty: as many as the sequences hold
-  std::optional<bool> fast_start;  // over the configuration
-  bool warm_up = false;            // spoken to nobody: not counted in the stats, no word in the log
+      max_tokens{};  // speech tokens over the whole request; empty: as many as the sequences hold
+  std::optional<bool> fast_start{};  // over the configuration
+  bool warm_up = false;  // spoken to nobody: not counted in the stats, no word in the log
 };
 
 struct VoiceInfo {
