@@ -40,7 +40,7 @@ TEST_F(Trace, RecordsNothingWhileOff) {
   stop();
   { const Span span(kOuter); }
   record(kDetachedWork, Clock::now(), Clock::now());
-  { const NamedSpan span("test.named"); }
+  { const NamedSpan span("test", "named"); }
   const Snapshot shot = snapshot();
   EXPECT_FALSE(shot.recording);
   EXPECT_TRUE(shot.operations.empty());
@@ -192,11 +192,11 @@ TEST_F(Trace, NamesOfThreadsAndSpansAreCopied) {
     std::string name = "worker of a name that is longer than what is kept of it";
     name_thread(name);
     name.assign(name.size(), '?');
-    std::string operation = "test.step 1";
-    const NamedSpan span(operation);
+    std::string operation = "step 1";
+    const NamedSpan span("test", operation);
     operation.assign(operation.size(), '?');
   });
-  on_a_thread([] { const NamedSpan span("test.step 1"); });
+  on_a_thread([] { const NamedSpan span("test", "step 1"); });
   const Snapshot shot = snapshot();
   ASSERT_EQ(shot.threads.size(), 2u);
   EXPECT_EQ(shot.threads[0].name, "worker of a name that is longer");
@@ -263,7 +263,7 @@ TEST_F(Trace, MoreOperationsThanTheTableHoldsCountAsOther) {
   start();
   constexpr int kNames = 400;
   for (int i = 0; i < kNames; ++i) {
-    const NamedSpan span("many." + std::to_string(i));
+    const NamedSpan span("many", std::to_string(i));
   }
   const Snapshot shot = snapshot();
   const int64_t sum =

@@ -447,9 +447,9 @@ void Span::begin(const Operation& operation, int64_t argument0, int64_t argument
 
 void Span::end() noexcept { Recorder::instance().end(*this); }
 
-void NamedSpan::begin_named(std::string_view name) noexcept {
+void NamedSpan::begin_named(std::string_view part, std::string_view name) noexcept {
   try {
-    begin(Recorder::instance().named(name), 0, 0);
+    begin(Recorder::instance().named(std::string(part).append(1, '.').append(name)), 0, 0);
   } catch (const std::bad_alloc&) {  // left out
   }
 }

@@ -75,11 +75,11 @@ class LYRE_API Span {
 
  protected:
   Span() noexcept = default;
-  void begin(const Operation& operation, int64_t argument0, int64_t argument1) noexcept;
+  LYRE_API void begin(const Operation& operation, int64_t argument0, int64_t argument1) noexcept;
 
  private:
   friend class Recorder;
-  void end() noexcept;
+  LYRE_API void end() noexcept;
 
   const Operation* operation_ = nullptr;  // null: off
   Span* outer_;
@@ -88,25 +88,25 @@ class LYRE_API Span {
   uint32_t recording_;
 };
 
-/// A span whose name is known at run time only, and copied: for what happens rarely.
-class LYRE_API NamedSpan : public Span {
+/// A span whose name, "PART.NAME", is known at run time only, and copied: for what happens rarely.
+class NamedSpan : public Span {
  public:
-  explicit NamedSpan(std::string_view name) noexcept {
+  NamedSpan(std::string_view part, std::string_view name) noexcept {
     if (enabled()) [[unlikely]]
-      begin_named(name);
+      begin_named(part, name);
   }
 
  private:
-  void begin_named(std::string_view name) noexcept;
+  LYRE_API void begin_named(std::string_view part, std::string_view name) noexcept;
 };
 
 /// Work that has ended and was not on one thread's stack: over suspensions of a coroutine, or over
 /// several threads. Counts if it began within the recording.
-LYRE_API void record(const Operation& operation, TimePoint begin, TimePoint end,
-                     int64_t argument0 = 0, int64_t argument1 = 0) noexcept;
+LYRE_API LYRE_API void record(const Operation& operation, TimePoint begin, TimePoint end,
+                              int64_t argument0 = 0, int64_t argument1 = 0) noexcept;
 
 /// What this thread is called in snapshots: "engine", "pool 1". The first 31 bytes.
-LYRE_API void name_thread(std::string_view name) noexcept;
+LYRE_API LYRE_API void name_thread(std::string_view name) noexcept;
 
 struct Options {
   int events_per_thread = 1 << 16;  // that are kept, about; 40 bytes each
@@ -115,9 +115,9 @@ struct Options {
 };
 
 /// Begins a new recording; what was recorded before is forgotten.
-LYRE_API void start(const Options& options = {});
+LYRE_API LYRE_API void start(const Options& options = {});
 /// Ends it; snapshot() still gives it.
-LYRE_API void stop() noexcept;
+LYRE_API LYRE_API void stop() noexcept;
 
 /// Times count from the origin of the recording.
 struct Event {
@@ -128,7 +128,7 @@ struct Event {
   bool detached = false;  // from record(): need not nest with other events of its thread
 };
 
-struct OperationTotals {
+struct LYRE_API OperationTotals {
   std::string name;
   std::string arguments[2];  // what they count; empty: none
   int64_t count = 0;
@@ -146,7 +146,7 @@ struct ThreadTrack {
   int64_t dropped_events = 0;  // older than the ring holds
 };
 
-struct Snapshot {
+struct LYRE_API Snapshot {
   int64_t process_id = 0;
   bool recording = false;                   // still on when it was taken
   int64_t duration_ns = 0;                  // from the origin until now, or until it was stopped
@@ -160,6 +160,6 @@ struct Snapshot {
 
 /// What has ended so far. Threads go on recording meanwhile; an operation's totals of a thread are
 /// of one moment. Empty before the first start().
-LYRE_API Snapshot snapshot();
+LYRE_API LYRE_API Snapshot snapshot();
 
 }  // namespace lyre::trace
