@@ -1,9 +1,11 @@
 #include "lyre/base/thread_pool.h"
 
 #include <algorithm>
+#include <string>
 
 #include "lyre/base/check.h"
 #include "lyre/base/cpu.h"
+#include "lyre/base/trace.h"
 
 namespace lyre {
 namespace {
@@ -100,6 +102,7 @@ void ThreadPool::take_chunks(uint32_t epoch, int thread) {
 }
 
 void ThreadPool::work(int thread) {
+  trace::name_thread("pool " + std::to_string(thread));
   uint32_t seen = 0;
   while (true) {
     seen = wait_for_change(epoch_, seen);

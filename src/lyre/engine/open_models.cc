@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "lyre/base/trace.h"
 #include "lyre/codec/open_codec.h"
 #include "lyre/lm/open_language_model.h"
 
 namespace lyre {
 namespace {
+
+constinit trace::Operation kOpenModel("open.language_model"), kOpenCodec("open.codec");
 
 Status check_folder(const char* setting, const std::filesystem::path& folder) {
   if (folder.empty()) {
@@ -23,6 +26,7 @@ Status check_folder(const char* setting, const std::filesystem::path& folder) {
 
 Result<std::unique_ptr<LanguageModel>> open_configured_model(const EngineConfig& config,
                                                              ThreadPool& threads) {
+  const trace::Span span(kOpenModel);
   LYRE_RETURN_IF_ERROR(check_folder("model", config.model));
   LanguageModelOptions options;
   options.folder = config.model;
@@ -48,6 +52,7 @@ Result<std::unique_ptr<LanguageModel>> open_configured_model(const EngineConfig&
 
 Result<std::unique_ptr<Codec>> open_configured_codec(const EngineConfig& config,
                                                      ThreadPool& threads) {
+  const trace::Span span(kOpenCodec);
   LYRE_RETURN_IF_ERROR(check_folder("codec", config.codec));
   CodecOptions options;
   options.folder = config.codec;

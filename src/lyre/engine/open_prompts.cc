@@ -5,10 +5,13 @@
 #include <string>
 #include <utility>
 
+#include "lyre/base/trace.h"
 #include "lyre/lm/sampler.h"
 
 namespace lyre {
 namespace {
+
+constinit trace::Operation kOpenVoices("open.voices"), kBindPrompts("open.prompts");
 
 /// Of the voices file, the model's voice.json, the family: the first has precedence.
 using VoiceLists = std::array<const std::vector<Voice>*, 3>;
@@ -82,6 +85,7 @@ Result<VoiceSetup> open_voice_setup(const EngineConfig& config) {
 
 Result<VoiceSetup> choose_voice_setup(const EngineConfig& config,
                                       std::shared_ptr<const Tokenizer> tokenizer) {
+  const trace::Span span(kOpenVoices);
   LYRE_ASSIGN_OR_RETURN(const VoiceFile model, read_model_voice_file(config.model));
   VoiceFile given;
   if (!config.voices_file.empty()) {
@@ -118,6 +122,7 @@ Result<VoiceSetup> choose_voice_setup(const EngineConfig& config,
 }
 
 Result<SpeechPrompts> bind_prompts(VoiceSetup setup, int codebook_size) {
+  const trace::Span span(kBindPrompts);
   LYRE_ASSIGN_OR_RETURN(PromptBuilder bound,
                         PromptBuilder::bind(setup.family, *setup.tokenizer, codebook_size));
   SpeechPrompts prompts;

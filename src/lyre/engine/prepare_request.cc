@@ -8,6 +8,7 @@
 
 #include "lyre/base/check.h"
 #include "lyre/base/quote.h"
+#include "lyre/base/trace.h"
 #include "lyre/base/utf8.h"
 #include "lyre/lm/sampler.h"
 #include "lyre/text/sentence_splitter.h"
@@ -15,6 +16,9 @@
 
 namespace lyre {
 namespace {
+
+constinit trace::Operation kPrepare("text.prepare", "prompt_tokens", "segments"),
+    kSplit("text.split", "bytes"), kTokenize("text.tokenize", "tokens");
 
 Error invalid(std::string message) {
   return Error{ErrorCode::kInvalidArgument, std::move(message)};
@@ -55,6 +59,7 @@ uint64_t random_seed() {
 
 /// The segments of a text, each as models were trained to read it.
 Result<std::vector<std::string>> spoken_segments(std::string_view text, int characters) {
+  const trace::Span span(kSplit, static_cast<int64_t>(text.size()));
   LYRE_ASSIGN_OR_RETURN(const std::vector<std::string_view> cut, split_sentences(text, characters));
   std::vector<std::string> segments;
   segments.reserve(cut.size());
@@ -75,9 +80,13 @@ Status append_segment(std::string_view text, const SynthesisRequest& request,
                       PreparedRequest& prepared) {
   SegmentPlan plan;
   plan.first_id = prepared.prompt_ids.size();
-  LYRE_RETURN_IF_ERROR(
-      prompts.build(prepared.voice, text, request.description, prepared.prompt_ids));
-  plan.prompt_tokens = static_cast<int>(prepared.prompt_ids.size() - plan.first_id);
+  {
+    trace::Span span(kTokenize);
+    LYRE_RETURN_IF_ERROR(
+        prompts.build(prepared.voice, text, request.description, prepared.prompt_ids));
+    plan.prompt_tokens = static_cast<int>(prepared.prompt_ids.size() - plan.first_id);
+    span.set_argument(0, plan.prompt_tokens);
+  }
   // Half a sequence for a prompt is far more than the longest segment needs, and leaves speech.
   const int most_prompt_tokens = limits.max_sequence_tokens / 2;
   if (plan.prompt_tokens > most_prompt_tokens) {
@@ -111,6 +120,7 @@ int most_plausible_tokens(int64_t characters, double tokens_per_second) noexcept
 
 Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const EngineConfig& config,
                                         const SpeechPrompts& prompts, const SpeechLimits& limits) {
+  trace::Span span(kPrepare);
   LYRE_RETURN_IF_ERROR(check_size("text", request.text, config.max_text_bytes));
   LYRE_RETURN_IF_ERROR(check_utf8("text", request.text));
   LYRE_RETURN_IF_ERROR(check_size("description", request.description, config.max_text_bytes));
@@ -137,6 +147,8 @@ Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const E
   for (const std::string& segment : segments) {
     LYRE_RETURN_IF_ERROR(append_segment(segment, request, prompts, limits, prepared));
   }
+  span.set_argument(0, static_cast<int64_t>(prepared.prompt_ids.size()));
+  span.set_argument(1, static_cast<int64_t>(segments.size()));
   return prepared;
 }
 

@@ -4,12 +4,16 @@
 
 #include "lyre/base/check.h"
 #include "lyre/base/log.h"
+#include "lyre/base/trace.h"
 
 namespace lyre {
 namespace {
 
 // Long enough for no click to be heard, short enough to leave every sound its shape.
 constexpr int kFadeMs = 4;
+
+constinit trace::Operation kPlan("engine.plan"), kErrand("engine.errand"),
+    kKeepWarm("engine.keep_warm"), kWaitRequests("wait.requests"), kWaitReader("wait.reader");
 
 }  // namespace
 
@@ -143,6 +147,7 @@ void SpeechLoop::publish_counters() noexcept {
 }
 
 void SpeechLoop::run() {
+  trace::name_thread("engine");
   for (;;) {
     wake_->clear();
     if (!take_posted()) break;
@@ -170,7 +175,10 @@ bool SpeechLoop::run_errand() {
       return true;
     }
   }
-  Status outcome = errand->work();
+  Status outcome = [&] {
+    const trace::Span span(kErrand);
+    return errand->work();
+  }();
   if (!outcome && outcome.error().code == ErrorCode::kDeviceLost) {
     lose_device(outcome.error());
     for (SpeechTask* task : affected_) fail(*task, outcome.error());
@@ -184,9 +192,11 @@ bool SpeechLoop::run_errand() {
 
 void SpeechLoop::rest() {
   // With tasks the loop waits for a reader, not for work: nothing has time to go cold.
+  const trace::Span span(tasks_.empty() ? kWaitRequests : kWaitReader);
   const bool keep_warm = options_.keep_warm_after.count() > 0 && options_.keep_warm;
   if (!keep_warm || !tasks_.empty()) return wake_->wait();
   while (!wake_->wait_for(options_.keep_warm_after)) {
+    const trace::Span keep_warm_span(kKeepWarm);
     const TimePoint start = Clock::now();
     options_.keep_warm([this] { return wake_->pending(); });
     ++counters_.keep_warm_runs;
@@ -220,6 +230,14 @@ void SpeechLoop::drop_cancelled() {
 }
 
 bool SpeechLoop::round(TimePoint now) {
+  plan_round(now);
+  const bool stepped = step_language_model();
+  const bool pushed = push_frames();
+  return stepped || pushed || !plan_.admissions.empty();
+}
+
+void SpeechLoop::plan_round(TimePoint now) {
+  const trace::Span span(kPlan);
   for (const auto& task : tasks_) {
     look_ahead(*task, now);
     update_pauses(*task);
@@ -232,9 +250,6 @@ bool SpeechLoop::round(TimePoint now) {
   };
   scheduler_.plan(capacity, now, plan_);
   admit(now);
-  const bool stepped = step_language_model();
-  const bool pushed = push_frames();
-  return stepped || pushed || !plan_.admissions.empty();
 }
 
 void SpeechLoop::end_everything() {

@@ -106,7 +106,8 @@ class SpeechLoop {
   bool take_posted();  // false: stop
   void drop_cancelled();
   bool round(TimePoint now);  // false: nothing to do
-  bool run_errand();          // false: there was none
+  void plan_round(TimePoint now);
+  bool run_errand();  // false: there was none
   void rest();
   void lose_device(const Error& error);
   void end_everything();
@@ -119,12 +120,14 @@ class SpeechLoop {
   void update_pauses(SpeechTask& task);
   void admit(TimePoint now);
   bool step_language_model();
+  Status run_step();
   void take_tokens(const Planned& planned, const SliceResult& result);
   void end_run(SpeechTask& task, SegmentRun& run, bool stopped);
   void forget_run(SegmentRun& run) noexcept;
 
   // A frame's way through the codec: speech_loop_sound.cc.
   bool push_frames();
+  Status run_push();
   bool collect_work(SpeechTask& task);
   bool open_stream(SpeechTask& task);
   void deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint now);

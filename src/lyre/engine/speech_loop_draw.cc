@@ -4,10 +4,17 @@
 
 #include "lyre/base/check.h"
 #include "lyre/base/log.h"
+#include "lyre/base/trace.h"
 #include "lyre/engine/segment_seeds.h"
 #include "lyre/engine/speech_loop.h"
 
 namespace lyre {
+namespace {
+
+constinit trace::Operation kPrefill("lm.prefill", "tokens", "prompt_tokens"),
+    kDecode("lm.decode", "tokens", "sequences");
+
+}  // namespace
 
 void SpeechLoop::begin_segment(SpeechTask& task, std::optional<SegmentRun>& slot, int segment,
                                Scheduler::Rank rank) {
@@ -100,7 +107,7 @@ bool SpeechLoop::step_language_model() {
   if (slices_.empty()) return false;
 
   results_.assign(slices_.size(), SliceResult{});
-  const Status status = language_model_.step(slices_, results_);
+  const Status status = run_step();
   ++counters_.steps;
   if (!status) {
     affected_.clear();
@@ -110,6 +117,17 @@ bool SpeechLoop::step_language_model() {
   }
   for (size_t i = 0; i < planned_.size(); ++i) take_tokens(planned_[i], results_[i]);
   return true;
+}
+
+Status SpeechLoop::run_step() {
+  int64_t prompt_tokens = 0, tokens = 0;
+  for (const Planned& planned : planned_) prompt_tokens += planned.prompt_tokens;
+  trace::Span span(prompt_tokens > 0 ? kPrefill : kDecode);
+  const Status status = language_model_.step(slices_, results_);
+  for (const SliceResult& result : results_) tokens += result.count;
+  span.set_argument(0, tokens);
+  span.set_argument(1, prompt_tokens > 0 ? prompt_tokens : static_cast<int64_t>(slices_.size()));
+  return status;
 }
 
 void SpeechLoop::take_tokens(const Planned& planned, const SliceResult& result) {

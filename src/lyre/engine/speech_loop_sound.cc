@@ -4,10 +4,17 @@
 
 #include "lyre/base/check.h"
 #include "lyre/base/log.h"
+#include "lyre/base/trace.h"
 #include "lyre/engine/segment_seeds.h"
 #include "lyre/engine/speech_loop.h"
 
 namespace lyre {
+namespace {
+
+constinit trace::Operation kPush("codec.push", "frames", "streams"),
+    kDeliver("engine.deliver", "samples");
+
+}  // namespace
 
 bool SpeechLoop::push_frames() {
   bool worked = false;
@@ -25,7 +32,7 @@ bool SpeechLoop::push_frames() {
     if (work_.empty()) continue;
 
     pcm_.assign(work_.size(), PcmSpan{});
-    const Status status = codec_.push(work_, pcm_);
+    const Status status = run_push();
     if (!status) {
       affected_.clear();
       for (const Speaking& speaking : speaking_) affected_.push_back(speaking.task);
@@ -35,6 +42,13 @@ bool SpeechLoop::push_frames() {
     const TimePoint now = Clock::now();
     for (size_t i = 0; i < speaking_.size(); ++i) deliver(speaking_[i], pcm_[i], now);
   }
+}
+
+Status SpeechLoop::run_push() {
+  int64_t frames = 0;
+  for (const CodecWork& work : work_) frames += static_cast<int64_t>(work.frames.size());
+  const trace::Span span(kPush, frames, static_cast<int64_t>(work_.size()));
+  return codec_.push(work_, pcm_);
 }
 
 /// True if the task came further, be it without work for the codec.
@@ -76,6 +90,7 @@ bool SpeechLoop::open_stream(SpeechTask& task) {
 }
 
 void SpeechLoop::deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint now) {
+  trace::Span span(kDeliver);
   SpeechTask& task = *speaking.task;
   const SegmentRun& run = *task.current;
   const auto following = static_cast<size_t>(run.segment) + 1;
@@ -86,6 +101,7 @@ void SpeechLoop::deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint
   samples_.clear();
   task.fast_start.feed(pcm, samples_);
   task.joint.shape(samples_, speaking.flush && following < task.request.segments.size());
+  span.set_argument(0, static_cast<int64_t>(samples_.size()));
   const PushStatus pushed = task.sink.push(samples_);
   LYRE_CHECK(pushed != PushStatus::kFull);  // see "Room" above the class
   // A reader that has gone is noticed at the beginning of the next round.

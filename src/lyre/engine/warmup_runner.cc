@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lyre/base/clock.h"
+#include "lyre/base/trace.h"
 
 namespace lyre {
 namespace {
@@ -39,7 +40,10 @@ class Run {
     {
       std::optional<std::jthread> beside;
       try {
-        beside.emplace([this] { run_lane(WarmupLane::kBeside); });
+        beside.emplace([this] {
+          trace::name_thread("warm-up beside");
+          run_lane(WarmupLane::kBeside);
+        });
       } catch (const std::system_error&) {
         // No thread to be had: one after the other then.
       }
@@ -60,6 +64,7 @@ class Run {
   }
 
   void run_step(const WarmupStep& step) {
+    const trace::NamedSpan span("warmup", step.name);
     const TimePoint start = Clock::now();
     WarmupStepReport done;
     done.name = step.name;

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <utility>
 
+#include "lyre/base/trace.h"
 #include "lyre/base/utf8.h"
 #include "lyre/text/byte_alphabet.h"
 #include "lyre/text/code_point.h"
@@ -13,6 +14,8 @@ namespace {
 
 // Positions inside a word are 32-bit; requests are far smaller than this.
 constexpr size_t kMostTextBytes = size_t{1} << 30;
+
+constinit trace::Operation kOpen("open.tokenizer");
 
 Status check_text(std::string_view utf8) {
   if (utf8.size() > kMostTextBytes)
@@ -79,6 +82,7 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Result<Tokenizer> Tokenizer::load(const std::filesystem::path& tokenizer_json) {
+  const trace::Span span(kOpen);
   std::ifstream file(tokenizer_json, std::ios::binary);
   std::error_code error;
   const uintmax_t size = std::filesystem::file_size(tokenizer_json, error);

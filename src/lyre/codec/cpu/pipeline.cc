@@ -1,9 +1,11 @@
 #include "lyre/codec/cpu/pipeline.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "lyre/base/check.h"
+#include "lyre/base/trace.h"
 #include "lyre/codec/noise.h"
 
 namespace lyre::snac_cpu {
@@ -27,6 +29,11 @@ constexpr int64_t kUnitsDrain = kDepthwiseReach * (kDilations[0] + kDilations[1]
 constexpr int64_t kLateColumns = 128;
 // Columns that the late blocks take at a time, of all pieces.
 constexpr int64_t kLateRound = 128;
+
+constinit trace::Operation kLatents("codec.latents"), kInput("codec.input"), kHead("codec.head");
+constinit trace::Operation kBlocks[] = {
+    trace::Operation("codec.block1"), trace::Operation("codec.block2"),
+    trace::Operation("codec.block3"), trace::Operation("codec.block4")};
 
 ChannelRange channels_of(const PackedMatrix& m, PanelRange panels) {
   return {panels.begin * kPanelWidth, std::min(panels.end * kPanelWidth, m.outputs())};
@@ -226,6 +233,7 @@ void Pipeline::run(std::span<Piece> pieces) {
 }
 
 void Pipeline::run_block(size_t index, std::span<const Piece> pieces) {
+  const trace::Span span(kBlocks[std::min(index, std::size(kBlocks) - 1)]);
   const BlockPlan& block = plan_.blocks[index];
   const UnitPlan& first = block.units.front();
   next_is_depthwise(first.reach, first.tail, &first.residual);
@@ -294,6 +302,7 @@ void Pipeline::run_late_blocks(std::span<Piece> pieces) {
 // Codes to latents and the first depthwise convolution; both stay within a channel, so one region
 // does for both. The outputs of here_ come to lie in dense_.
 void Pipeline::latents(std::span<const Piece> pieces) {
+  const trace::Span span(kLatents);
   threads_.deal(parts_, [&](int part, int) {
     // next_ is entered here and left here: each part restores, fills and convolves its channels.
     const PackedMatrix& m = plan_.projections.front();
@@ -363,6 +372,7 @@ void Pipeline::project_codes(const Piece& piece, float* rows, PanelRange panels)
 
 // dense_ -> 1x1 -> Snake of the first block -> next_.
 void Pipeline::pointwise_in(std::span<const Piece> pieces) {
+  const trace::Span span(kInput);
   const PackedMatrix& m = plan_.pointwise_in;
   threads_.deal(parts_, [&](int part, int) {
     restore_next(pieces, part);
@@ -507,6 +517,7 @@ void Pipeline::residual_unit(const UnitPlan& unit, const Snake& after,
 }
 
 void Pipeline::head(std::span<Piece> pieces) {
+  const trace::Span span(kHead);
   threads_.deal(parts_, [&](int part, int) {
     save_here(pieces, part);
     for (size_t p = 0; p < pieces.size(); ++p) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lyre/base/check.h"
+#include "lyre/base/trace.h"
 #include "lyre/lm/cpu/elementwise.h"
 #include "lyre/lm/cpu/matmul.h"
 #include "lyre/lm/cpu/simd_target.h"
@@ -18,6 +19,11 @@ using cpu::CpuWeights;
 using cpu::WeightMatrix;
 
 namespace {
+
+// Of each thread that takes part, its wait for the others at the end of the phase included.
+constinit trace::Operation kEmbed("lm.embed"), kQkv("lm.qkv"), kAttention("lm.attention"),
+    kOutput("lm.output"), kFfnIn("lm.ffn_in"), kFfnDown("lm.ffn_down"), kLogits("lm.logits"),
+    kDraw("lm.draw");
 
 size_t product(int64_t a, int64_t b) { return static_cast<size_t>(a * b); }
 
@@ -157,11 +163,15 @@ void CpuModel::run_step(Worker& worker, std::span<SliceResult> results) {
       stream = kept;
     }
     attend_rows(worker, l, stream.rows, last);
-    project_residual(worker, layer.attention_output, attended_.data(), layer.post_attention_norm,
-                     stream);
+    {
+      const trace::Span span(kOutput);
+      project_residual(worker, layer.attention_output, attended_.data(), layer.post_attention_norm,
+                       stream);
+    }
     feed_forward_in(worker, layer, stream);
     const std::vector<float>& next_norm =
         last ? weights_.final_norm : weights_.layers[static_cast<size_t>(l) + 1].input_norm;
+    const trace::Span span(kFfnDown);
     project_residual(worker, layer.down, activations_.data(), next_norm, stream);
   }
   compute_logits(worker, stream);
@@ -176,6 +186,7 @@ int64_t CpuModel::block_of(int64_t rows, int64_t tokens) const noexcept {
 }
 
 void CpuModel::embed(Worker& worker, const Stream& stream) {
+  const trace::Span span(kEmbed);
   const int64_t width = config_.hidden;
   const std::vector<float>& norm = weights_.layers.front().input_norm;
   worker.phases.run(stream.rows, [&](int64_t t) {
@@ -203,6 +214,7 @@ std::byte* CpuModel::kv_head(const Sequence& sequence, int position, int layer,
 // Query, key and value heads are the chunks that threads share: a head is rotated, and keys and
 // values go to their page, by the thread that made it.
 void CpuModel::project_heads(Worker& worker, int l, const Stream& stream) {
+  const trace::Span span(kQkv);
   const CpuLayer& layer = weights_.layers[static_cast<size_t>(l)];
   ThreadScratch& scratch = worker.scratch;
   const int dim = config_.head_dim, half = dim / 2;
@@ -248,6 +260,7 @@ void CpuModel::keep_head_rows(Worker& worker, const Stream& from, const Stream& 
 
 // The query heads of a KV head stay together unless that would leave threads without work.
 void CpuModel::attend_rows(Worker& worker, int layer, int64_t rows, bool heads_only) {
+  const trace::Span span(kAttention);
   ThreadScratch& scratch = worker.scratch;
   const int64_t dim = config_.head_dim, width = config_.query_rows();
   const int group = config_.heads / config_.kv_heads;
@@ -290,6 +303,7 @@ void CpuModel::project_residual(Worker& worker, const WeightMatrix& matrix, cons
 }
 
 void CpuModel::feed_forward_in(Worker& worker, const CpuLayer& layer, const Stream& stream) {
+  const trace::Span span(kFfnIn);
   ThreadScratch& scratch = worker.scratch;
   const int64_t width = config_.ffn, block = block_of(width, stream.rows);
   bool measured = false;
@@ -310,6 +324,7 @@ void CpuModel::feed_forward_in(Worker& worker, const CpuLayer& layer, const Stre
 }
 
 void CpuModel::compute_logits(Worker& worker, const Stream& stream) {
+  const trace::Span span(kLogits);
   ThreadScratch& scratch = worker.scratch;
   bool measured = false;
   for (size_t first = 0, last; first < heads_.size(); first = last) {
@@ -338,6 +353,7 @@ void CpuModel::compute_logits(Worker& worker, const Stream& stream) {
 }
 
 void CpuModel::draw_tokens(Worker& worker, std::span<SliceResult> results) {
+  const trace::Span span(kDraw);
   const auto vocabulary = static_cast<size_t>(config_.vocabulary);
   worker.phases.run(static_cast<int64_t>(heads_.size()), [&](int64_t chunk) {
     const Head& head = heads_[static_cast<size_t>(chunk)];
