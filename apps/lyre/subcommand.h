@@ -35,6 +35,7 @@ int model_exit_code(const Error& error);
 void add_say(CLI::App& app, int& exit_code);
 void add_serve(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
+void add_warmup_demo(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_codec(CLI::App& app, int& exit_code);
 

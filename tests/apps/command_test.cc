@@ -47,10 +47,10 @@ TEST(Command, HelpTeachesWithExamples) {
   const Outcome all = lyre_with({"--help"});
   EXPECT_EQ(all.exit_code, kExitOk);
   for (const char* part :
-       {"say", "serve", "bench", "inspect", "codec", "Examples:", "Exit codes"}) {
+       {"say", "serve", "bench", "warmup-demo", "inspect", "codec", "Examples:", "Exit codes"}) {
     EXPECT_TRUE(has(all.out, part)) << part;
   }
-  for (const char* name : {"say", "serve", "bench", "inspect"}) {
+  for (const char* name : {"say", "serve", "bench", "warmup-demo", "inspect"}) {
     const Outcome one = lyre_with({name, "--help"});
     EXPECT_EQ(one.exit_code, kExitOk) << name;
     EXPECT_TRUE(has(one.out, "Examples:")) << name;

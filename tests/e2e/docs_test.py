@@ -34,7 +34,7 @@ class Examples(unittest.TestCase):
     def test_command(self):
         files = self.run_page("command.md")
         for name in ("hello.wav", "chapter.wav", "piped.wav", "samples.pcm", "report.json",
-                     "again.wav", "bench.json"):
+                     "again.wav", "bench.json", "warmup-demo.json"):
             self.assertGreater(files[name], 200, name)
 
     def test_http(self):
