@@ -56,6 +56,20 @@ TEST(EngineWarmup, RunsEveryShapeAndGivesEverythingBack) {
   EXPECT_EQ(names_of(*engine.last_warmup()), names_of(report));
 }
 
+TEST(EngineWarmup, ABackendThatServesEverySizeAlikeRunsFewOfThem) {
+  test::EngineRig rig;
+  rig.fakes.language_model->info_for_test().every_shape_pays = false;
+  rig.fakes.codec->info_for_test().every_shape_pays = false;
+  const WarmupReport report = rig.start().warmup_models();
+  EXPECT_TRUE(report.warm) << testing::PrintToString(failed(report));
+  EXPECT_EQ(report.find("lm.prefill.64"), nullptr);
+  EXPECT_EQ(report.find("lm.decode.4"), nullptr);
+  for (const char* name : {"lm.prefill.16", "lm.frame", "lm.decode.2", "lm.decode.8",
+                           "codec.batch.2", "codec.batch.8"}) {
+    EXPECT_NE(report.find(name), nullptr) << name;
+  }
+}
+
 TEST(EngineWarmup, IsNotCountedAsSpeech) {
   test::EngineRig rig;
   Engine& engine = rig.start();

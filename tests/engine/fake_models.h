@@ -119,6 +119,7 @@ class FakeLanguageModel final : public LanguageModel {
   }
   std::span<const float> last_logits(SequenceId) const noexcept override { return {}; }
 
+  LanguageModelInfo& info_for_test() { return info_; }
   int steps() const { return steps_; }
   int opened() const { return opened_; }
   int64_t asked_for_room() const { return asked_for_room_; }
@@ -233,6 +234,7 @@ class FakeCodec final : public Codec {
     return ok_status();
   }
 
+  CodecInfo& info_for_test() { return info_; }
   int pushes() const { return pushes_; }
   int largest_batch() const { return largest_batch_; }
 

@@ -19,8 +19,7 @@ WarmupStep good_step(std::string name, int& runs) {
 }
 
 TEST(WarmupFaults, EveryKindHitsItsStepAndNoOther) {
-  const auto faults =
-      WarmupFaults::parse("a.b=error, c=throw ,d.*=alloc,,e=stall:1, f.x=error");
+  const auto faults = WarmupFaults::parse("a.b=error, c=throw ,d.*=alloc,,e=stall:1, f.x=error");
   ASSERT_TRUE(faults) << faults.error().message;
   int runs = 0;
   EXPECT_TRUE(test::is_error(faults->inject(good_step("a.b", runs)).run(), ErrorCode::kInternal,

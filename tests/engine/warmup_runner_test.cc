@@ -96,10 +96,13 @@ TEST(WarmupRunner, ModelsAndBesideRunSideBySideAndWholeAfterBoth) {
   };
   int ended_before_whole = -1;
   std::vector<WarmupStep> steps;
-  steps.push_back(step("whole", [&]() -> Result<Progress> {
-    ended_before_whole = ended;
-    return Progress::kDone;
-  }, WarmupLane::kWhole));
+  steps.push_back(step(
+      "whole",
+      [&]() -> Result<Progress> {
+        ended_before_whole = ended;
+        return Progress::kDone;
+      },
+      WarmupLane::kWhole));
   steps.push_back(step("models", meet));
   steps.push_back(step("beside", meet, WarmupLane::kBeside));
   const WarmupReport report = run_warmup(std::move(steps), {}, at_once);

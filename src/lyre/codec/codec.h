@@ -46,6 +46,7 @@ struct CodecInfo {
   int64_t stream_state_bytes = 0;  // one stream
   int final_delay_samples =
       0;  // pushed but not yet final, at most: the right half of the receptive field
+  bool every_shape_pays = true;  // as LanguageModelInfo
   std::string backend;
 };
 

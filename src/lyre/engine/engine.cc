@@ -193,13 +193,11 @@ class Engine::Impl {
   EngineWarmup& warmup() noexcept { return warmup_; }
 
  private:
-  // Frames that bring the first final samples and some steady ones.
-  static constexpr int kWarmupFrames = 8;
   // Requests that hold all sequences may come in between.
   static constexpr std::chrono::seconds kMostWarmupSpeech{60};
 
   EngineWarmup::Steps warmup_steps();
-  Result<double> speak_for_warmth(const std::stop_token& stop);
+  Result<double> speak_for_warmth(int frames, const std::stop_token& stop);
 
   const EngineConfig config_;
   const EngineParts parts_;
@@ -213,35 +211,39 @@ class Engine::Impl {
 EngineWarmup::Steps Engine::Impl::warmup_steps() {
   LanguageModel& model = *parts_.language_model;
   Codec& codec = *parts_.codec;
-  return {.language_model =
-              [this, &model] {
-                return joined(model.warmup_steps(),
-                              language_model_shapes(model, parts_.prompts.layout));
-              },
-          .codec = [&codec] { return joined(codec.warmup_steps(), codec_shapes(codec)); },
-          .beside =
-              [this] {
-                return joined(text_shapes([this](const std::string& text) -> Status {
-                                SynthesisRequest request;
-                                request.text = text;
-                                auto prepared =
-                                    prepare_request(request, config_, parts_.prompts, limits_);
-                                if (!prepared) return std::move(prepared).error();
-                                return ok_status();
-                              }),
-                              {channels_step(config_.max_batch, channel_samples_)});
-              },
-          .synthesis = [this](const std::stop_token& stop) { return speak_for_warmth(stop); }};
+  return {
+      .language_model =
+          [this, &model] {
+            return joined(model.warmup_steps(),
+                          language_model_shapes(model, parts_.prompts.layout));
+          },
+      .codec = [&codec] { return joined(codec.warmup_steps(), codec_shapes(codec)); },
+      .beside =
+          [this] {
+            return joined(text_shapes([this](const std::string& text) -> Status {
+                            SynthesisRequest request;
+                            request.text = text;
+                            auto prepared =
+                                prepare_request(request, config_, parts_.prompts, limits_);
+                            if (!prepared) return std::move(prepared).error();
+                            return ok_status();
+                          }),
+                          {channels_step(config_.max_batch, channel_samples_)});
+          },
+      .synthesis = [this](int frames,
+                          const std::stop_token& stop) { return speak_for_warmth(frames, stop); },
+      .first_audio_frames = 1 + (codec.info().final_delay_samples + info_.samples_per_frame - 1) /
+                                    info_.samples_per_frame};
 }
 
-Result<double> Engine::Impl::speak_for_warmth(const std::stop_token& stop) {
+Result<double> Engine::Impl::speak_for_warmth(int frames, const std::stop_token& stop) {
   const EngineStats stats = loop_.stats();
   if (stats.running + stats.queued >= config_.max_batch) {
     return Error{ErrorCode::kUnavailable, "every sequence is in use by requests"};
   }
   SynthesisRequest request;
   request.text = "Hello there.";
-  request.max_tokens = kWarmupFrames * CodeLayout::kSlots;
+  request.max_tokens = frames * CodeLayout::kSlots;
   request.warm_up = true;
   Result<Speech> speech = submit(request);
   if (!speech) {

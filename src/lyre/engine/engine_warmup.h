@@ -24,8 +24,10 @@ class EngineWarmup {
     std::function<std::vector<WarmupStep>()> language_model;
     std::function<std::vector<WarmupStep>()> codec;
     std::function<std::vector<WarmupStep>()> beside;  // text, channels
-    /// A whole request of one sentence; milliseconds to its first audio.
-    std::function<Result<double>(const std::stop_token& stop)> synthesis;
+    /// A whole request of one sentence, cut after so many frames; milliseconds to its first audio.
+    std::function<Result<double>(int frames, const std::stop_token& stop)> synthesis;
+    /// Frames that a request waits for until its first audio.
+    int first_audio_frames = 1;
   };
 
   EngineWarmup(Steps steps, WarmupFaults faults, BetweenRounds between_rounds);
@@ -36,8 +38,11 @@ class EngineWarmup {
 
  private:
   WarmupReport run_alone(const WarmupOptions& options);
-  WarmupStep synthesis_step(const std::stop_token& stop,
-                            std::optional<double>& first_request_ms) const;
+  struct Measured {
+    double frame_ms = 0;  // of the language model, one stream
+    std::optional<double> first_request_ms;
+  };
+  WarmupStep synthesis_step(const std::stop_token& stop, Measured& measured) const;
   void end_run(const WarmupReport& report);
 
   const Steps steps_;

@@ -25,12 +25,26 @@ Error busy(const char* what) {
   return {ErrorCode::kUnavailable, std::string("every ") + what + " is in use by requests"};
 }
 
-/// 1, 2, 4, ... and the greatest.
-std::vector<int> doubling_up_to(int greatest) {
+/// 2, 4, 8, ... and the greatest; a batch of one is run by other steps.
+std::vector<int> every_batch(int greatest) {
   std::vector<int> sizes;
-  for (int size = 1; size < greatest; size *= 2) sizes.push_back(size);
-  sizes.push_back(greatest);
+  for (int size = 2; size < greatest; size *= 2) sizes.push_back(size);
+  if (greatest > 1) sizes.push_back(greatest);
   return sizes;
+}
+
+/// A small one, and one that is no longer a handful: kernels tell these apart.
+std::vector<int> two_batches(int greatest) {
+  std::vector<int> sizes = {2, 8};
+  std::erase_if(sizes, [&](int size) { return size > greatest; });
+  return sizes;
+}
+
+std::vector<int> every_prompt(int longest) {
+  std::vector<int> lengths = {8, 32, 64};
+  std::erase_if(lengths, [&](int tokens) { return tokens >= longest; });
+  lengths.push_back(longest);
+  return lengths;
 }
 
 /// Sequences that are closed again, whatever happens.
@@ -174,19 +188,18 @@ std::vector<WarmupStep> language_model_shapes(LanguageModel& model, const CodeLa
   };
   // Prompts come in chunks of any size up to a whole step's.
   const int longest = std::min(info.max_batch_tokens, info.max_sequence_tokens - 1);
-  std::vector<int> lengths = {8, 32, 64};
-  std::erase_if(lengths, [&](int tokens) { return tokens >= longest; });
-  lengths.push_back(longest);
-  for (const int tokens : lengths) {
+  const std::vector<int> prompts =
+      info.every_shape_pays ? every_prompt(longest) : std::vector<int>{std::min(16, longest)};
+  for (const int tokens : prompts) {
     add("lm.prefill." + std::to_string(tokens), [&model, &layout, tokens] {
       return speak_tokens(model, layout, SamplingParams{}, 1, tokens, 0);
     });
   }
-  add("lm.frame", [&model, &layout] {
+  add(kFrameStep, [&model, &layout] {
     return speak_tokens(model, layout, SamplingParams{}, 1, 4, CodeLayout::kSlots);
   });
-  for (const int sequences : doubling_up_to(info.max_sequences)) {
-    if (sequences == 1) continue;  // lm.frame
+  for (const int sequences :
+       info.every_shape_pays ? every_batch(info.max_sequences) : two_batches(info.max_sequences)) {
     add("lm.decode." + std::to_string(sequences), [&model, &layout, sequences] {
       return speak_tokens(model, layout, SamplingParams{}, sequences, 1, 1);
     });
@@ -212,8 +225,9 @@ std::vector<WarmupStep> codec_shapes(Codec& codec) {
   add("codec.first_frame", [&codec] { return speak_frames(codec, 1, 1, false); });
   add("codec.steady_frames", [&codec] { return speak_frames(codec, 1, 4, false); });
   add("codec.preview", [&codec] { return speak_frames(codec, 1, 1, true); });
-  for (const int streams : doubling_up_to(codec.info().max_streams)) {
-    if (streams == 1) continue;
+  const CodecInfo& info = codec.info();
+  for (const int streams :
+       info.every_shape_pays ? every_batch(info.max_streams) : two_batches(info.max_streams)) {
     add("codec.batch." + std::to_string(streams),
         [&codec, streams] { return speak_frames(codec, streams, 1, false); });
   }

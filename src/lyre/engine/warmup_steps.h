@@ -15,11 +15,14 @@ namespace lyre {
 // their arguments, which must outlive them; see LanguageModel::warmup_steps() for those of one
 // backend alone.
 
-/// Prompts of every size class, decodes of every batch size up to the model's, a whole frame, the
-/// sampler with everything on and with nothing on.
+/// The step that speaks one frame of one sequence.
+inline constexpr const char* kFrameStep = "lm.frame";
+
+/// Prompts, a whole frame, decodes of batches, the sampler with everything on and with nothing on.
+/// Every size class where info().every_shape_pays, else those that take different code paths.
 std::vector<WarmupStep> language_model_shapes(LanguageModel& model, const CodeLayout& layout);
 
-/// The first frame of a stream, the next ones, the end, a preview, and every batch size.
+/// The first frame of a stream, the next ones, the end, a preview, and batches as above.
 std::vector<WarmupStep> codec_shapes(Codec& codec);
 
 /// Sentences are cut and prompts are built once for a short and for a long text: regular

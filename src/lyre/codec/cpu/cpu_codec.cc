@@ -46,6 +46,7 @@ class CpuCodec final : public Codec {
     info_.weight_bytes = plan_.weight_bytes;
     info_.stream_state_bytes = plan_.state_floats * static_cast<int64_t>(sizeof(float));
     info_.final_delay_samples = static_cast<int>(final_delay_samples(c));
+    info_.every_shape_pays = false;
     info_.backend = "cpu";
     for (CpuStream& s : states_) s.state = AlignedFloats(plan_.state_floats);
     preview_states_.resize(static_cast<size_t>(round_frames_ / drain_frames_));
