@@ -8,7 +8,7 @@ import unittest
 from lyre_program import VOICE, lyre
 
 OK, FAILED, USAGE, MODEL = 0, 1, 2, 3
-SHORT = ["warmup-demo", "--runs", 2, "--requests", 2, "--max-tokens", 70]
+SHORT = ["warmup-demo", "--runs", 2, "--requests", 2, "--max-tokens", 70, "--max-batch", 2]
 
 
 class WarmupDemo(unittest.TestCase):
@@ -50,7 +50,7 @@ class WarmupDemo(unittest.TestCase):
     def test_settings_reach_the_processes(self):
         hashes = set()
         for flags in (["--seed", 2], ["--seed", 3], ["--seed", 3, "--voice-dir", VOICE]):
-            result = lyre("warmup-demo", "-n", 1, "--requests", 0, "--max-tokens", 35, "--json", "-", *flags)
+            result = lyre("warmup-demo", "-n", 1, "--requests", 0, "--max-tokens", 35, "--max-batch", 1, "--json", "-", *flags)
             self.assertEqual(result.returncode, OK, result.stderr)
             hashes.add(json.loads(result.stdout)["audio_hash"])  # nothing but JSON is printed
         self.assertEqual(len(hashes), 2)
