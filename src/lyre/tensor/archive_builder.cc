@@ -12,8 +12,9 @@ std::shared_ptr<std::byte[]> allocate_tensor_data(int64_t bytes) {
   return std::make_shared<std::byte[]>(static_cast<size_t>(bytes));
 }
 
-size_t TensorArchiveBuilder::add_file(const std::filesystem::path& file) {
-  archive_.files_.push_back(file);
+size_t TensorArchiveBuilder::add_file(const std::filesystem::path& file,
+                                      std::shared_ptr<const MappedFile> mapping) {
+  archive_.files_.push_back({file, std::move(mapping)});
   return archive_.files_.size() - 1;
 }
 
@@ -23,7 +24,7 @@ void TensorArchiveBuilder::keep(std::shared_ptr<const void> owner) {
 
 Status TensorArchiveBuilder::add(std::string name, TensorView view, size_t file) {
   if (archive_.tensors_.contains(name)) {
-    return Error{ErrorCode::kDataCorrupt, archive_.files_[file].string() + ": tensor " +
+    return Error{ErrorCode::kDataCorrupt, archive_.files_[file].path.string() + ": tensor " +
                                               quote(name) + ": expected once, found a second time"};
   }
   static constexpr std::max_align_t kNothing{};

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lyre/base/result.h"
+#include "lyre/tensor/mapped_file.h"
 #include "lyre/tensor/tensor_archive.h"
 
 namespace lyre {
@@ -13,8 +14,8 @@ namespace lyre {
 /// How the readers of this folder fill a TensorArchive.
 class TensorArchiveBuilder {
  public:
-  /// Number of the file, for add().
-  size_t add_file(const std::filesystem::path& file);
+  /// Number of the file, for add(). Its mapping lives as long as the archive.
+  size_t add_file(const std::filesystem::path& file, std::shared_ptr<const MappedFile> mapping);
 
   /// Keeps the memory of the views alive as long as the archive.
   void keep(std::shared_ptr<const void> owner);

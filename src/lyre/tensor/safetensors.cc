@@ -58,8 +58,7 @@ Result<TensorArchive> open_safetensors(const std::filesystem::path& path) {
   return catch_out_of_memory(path, [&]() -> Result<TensorArchive> {
     LYRE_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(path));
     TensorArchiveBuilder builder;
-    const size_t number = builder.add_file(path);
-    builder.keep(file.mapping);
+    const size_t number = builder.add_file(path, file.mapping);
     for (const auto& entry : file.header.entries) {
       LYRE_RETURN_IF_ERROR(builder.add(entry.name, file.view(entry), number));
     }

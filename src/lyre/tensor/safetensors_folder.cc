@@ -81,8 +81,7 @@ Result<TensorArchive> open_shards(const std::filesystem::path& folder,
     std::map<std::string_view, const SafetensorsHeader::Entry*> entries;
     for (const auto& entry : file.header.entries) entries.emplace(entry.name, &entry);
 
-    const size_t number = builder.add_file(file.path);
-    builder.keep(file.mapping);
+    const size_t number = builder.add_file(file.path, file.mapping);
     for (const std::string& name : names) {
       const auto found = entries.find(name);
       if (found == entries.end()) {

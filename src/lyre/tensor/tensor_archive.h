@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lyre/base/result.h"
+#include "lyre/tensor/mapped_file.h"
 #include "lyre/tensor/tensor.h"
 
 namespace lyre {
@@ -31,13 +32,23 @@ class TensorArchive {
   std::filesystem::path file_of(std::string_view name) const;
   int64_t size_bytes() const noexcept;  // sum over the tensors
 
+  struct File {
+    std::filesystem::path path;
+    std::shared_ptr<const MappedFile> mapping;
+  };
+  const std::vector<File>& files() const noexcept { return files_; }
+  /// Whatever must live as long as the archive.
+  void keep(std::shared_ptr<const void> owner) { owners_.push_back(std::move(owner)); }
+  /// Of find()ed tensors: the index of the file that holds it.
+  size_t file_index(std::string_view name) const;
+
  private:
   friend class TensorArchiveBuilder;
   std::map<std::string, TensorView, std::less<>> tensors_;
   std::map<std::string, size_t, std::less<>> file_index_;
   std::map<std::string, std::string, std::less<>> metadata_;
-  std::vector<std::filesystem::path> files_;
-  std::vector<std::shared_ptr<const void>> owners_;  // mappings, and copies of unaligned data
+  std::vector<File> files_;
+  std::vector<std::shared_ptr<const void>> owners_;  // of data that no mapping holds, and so on
 };
 
 /// One .safetensors file. Errors: kNotFound, kInvalidArgument (not a

@@ -83,8 +83,7 @@ class CheckpointReader {
         const std::vector<PickledTensor> tensors,
         read_state_dict_pickle(*entry("data.pkl"), path_.string() + ": data.pkl"));
 
-    file_ = builder_.add_file(path_);
-    builder_.keep(mapping_);
+    file_ = builder_.add_file(path_, mapping_);
     copies_left_bytes_ = static_cast<int64_t>(bytes.size());
     for (const PickledTensor& tensor : tensors) LYRE_RETURN_IF_ERROR(add(tensor));
     return std::move(builder_).finish();
