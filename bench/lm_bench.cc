@@ -1,7 +1,8 @@
 // Decode and prefill speed of the CPU language model beside the memory bandwidth that this machine
 // gives the same threads in the same run. One JSON object on standard output.
 //
-//     lm_bench --model voices/demo/lm [--weights int8] [--threads 2] [--batches 1,2,4,8,16]
+//     lm_bench --model voices/demo/lm [--weights int8] [--cache FOLDER] [--threads 2]
+//              [--batches 1,2,4,8,16]
 //
 // Times are of LanguageModel::step() alone: loading, tokenising and the codec are not in them. A
 // step's bytes are computed: the matrices of all layers, the rows of the output matrix that the
@@ -29,6 +30,7 @@ namespace {
 struct Arguments {
   std::filesystem::path model = "voices/demo/lm";
   WeightFormat weights = WeightFormat::kAsStored;
+  std::filesystem::path cache;
   int threads = 0;
   std::vector<int> batches = {1, 2, 4, 8, 16};
   std::vector<int> prompts = {30, 256};
@@ -58,6 +60,8 @@ Arguments parse(int count, char** words) {
       arguments.weights = WeightFormat::kInt8;
     else if (flag == "--weights" && value == "stored")
       arguments.weights = WeightFormat::kAsStored;
+    else if (flag == "--cache")
+      arguments.cache = value;
     else if (flag == "--threads")
       arguments.threads = numbers(value).at(0);
     else if (flag == "--batches")
@@ -135,6 +139,7 @@ class LmBench {
     LanguageModelOptions options;
     options.folder = arguments.model;
     options.weights = arguments.weights;
+    options.cache_folder = arguments.cache;
     options.max_sequences = *std::max_element(arguments.batches.begin(), arguments.batches.end());
     options.max_sequence_tokens = std::max(1024, arguments.context + arguments.steps + 8);
     const double start = now_s();

@@ -2,7 +2,8 @@
 // for its own pages; the files lie in the page cache unless the caller has emptied it. One JSON
 // object on standard output: milliseconds, the median and the least of the rounds.
 //
-//     open_bench --voice voices/demo [--weights int8] [--threads 2] [--batch 16] [--rounds 7]
+//     open_bench --voice voices/demo [--weights int8] [--cache FOLDER] [--threads 2] [--batch 16]
+//                [--rounds 7]
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ namespace {
 struct Arguments {
   std::filesystem::path voice = "voices/demo";
   WeightFormat weights = WeightFormat::kAsStored;
+  std::filesystem::path cache;
   int threads = 0;
   int batch = 16;
   int rounds = 7;
@@ -46,6 +48,8 @@ Arguments parse(int count, char** words) {
       arguments.voice = value;
     else if (flag == "--weights" && (value == "int8" || value == "stored"))
       arguments.weights = value == "int8" ? WeightFormat::kInt8 : WeightFormat::kAsStored;
+    else if (flag == "--cache")
+      arguments.cache = value;
     else if (flag == "--threads")
       arguments.threads = std::atoi(words[i + 1]);
     else if (flag == "--batch")
@@ -99,10 +103,19 @@ void measure_parts(const Arguments& arguments, std::FILE* out) {
   LanguageModelOptions options;
   options.folder = lm;
   options.weights = arguments.weights;
+  options.cache_folder = arguments.cache;
   options.max_sequences = arguments.batch;
   options.max_batch_tokens = arguments.batch + 192;
-  const auto model =
+  auto model =
       watch.time("lm", [&] { return open_or_end(open_language_model(options, *threads)); });
+  for (const WarmupStep& step : model->warmup_steps()) {
+    watch.time(step.name.c_str(), [&] {
+      WarmupStep::Progress progress;
+      do progress = open_or_end(step.run());
+      while (progress == WarmupStep::Progress::kMore);
+      return progress;
+    });
+  }
   {
     const auto weights =
         watch.time("codec.read", [&] { return open_or_end(load_snac_decoder(codec)); });
@@ -116,6 +129,8 @@ void measure_parts(const Arguments& arguments, std::FILE* out) {
   codec_options.most_frames_per_push = 1;
   const auto opened =
       watch.time("codec", [&] { return open_or_end(open_codec(codec_options, *threads)); });
+  // Waits for what is stored in the cache.
+  watch.time("lm.close", [&] { return model.reset(), true; });
   std::fprintf(out, "resident_mb %.1f\n", static_cast<double>(resident_bytes()) / 1e6);
 }
 

@@ -40,7 +40,9 @@ class TestMatrix {
       view_.data = data_.data();
       view_.scales = scales_.data();
       ThreadPool threads(1);
-      cpu::quantize({values_.data(), nullptr, rows, columns, MatrixType::kF32}, view_, threads);
+      const cpu::QuantizeJob job = {{values_.data(), nullptr, rows, columns, MatrixType::kF32},
+                                    view_};
+      cpu::quantize({&job, 1}, threads);
       for (size_t i = 0; i < values_.size(); ++i) {
         const auto row = static_cast<int64_t>(i) / columns, k = static_cast<int64_t>(i) % columns;
         const int64_t group = row * cpu::quant_groups(columns) + k / cpu::kQuantGroup;
@@ -162,9 +164,13 @@ TEST(Quantize, ErrorIsHalfAStepAtMostAndIsMeasured) {
   std::vector<int8_t> data(values.size());
   std::vector<float> scales(static_cast<size_t>(kRowCount * cpu::quant_groups(kColumnCount)));
   ThreadPool threads(2);
-  const cpu::QuantError error = cpu::quantize(
+  const cpu::QuantizeJob job = {
       {values.data(), nullptr, kRowCount, kColumnCount, MatrixType::kF32},
-      {data.data(), scales.data(), kRowCount, kColumnCount, MatrixType::kInt8}, threads);
+      {data.data(), scales.data(), kRowCount, kColumnCount, MatrixType::kInt8}};
+  int done = 0;
+  const cpu::QuantError error =
+      cpu::quantize({&job, 1}, threads, [&](const cpu::QuantizeJob& one) { done += &one == &job; });
+  EXPECT_EQ(done, 1);
   double energy = 0, difference = 0;
   for (int64_t r = 0; r < kRowCount; ++r) {
     for (int64_t k = 0; k < kColumnCount; ++k) {

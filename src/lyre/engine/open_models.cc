@@ -42,6 +42,7 @@ Result<std::unique_ptr<LanguageModel>> open_configured_model(const EngineConfig&
       break;
   }
   options.weights = config.int8_weights ? WeightFormat::kInt8 : WeightFormat::kAsStored;
+  options.cache_folder = config.cache_folder;
   options.max_sequences = config.max_batch;
   options.max_sequence_tokens = config.max_sequence_tokens;
   // A token for every sequence that decodes, and a prompt's chunk beside them.

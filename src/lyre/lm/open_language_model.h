@@ -22,7 +22,8 @@ struct LanguageModelOptions {
       0;  // size of the KV pool over all sequences; 0: max_sequences * max_sequence_tokens
   int max_sequence_tokens = 4096;
   int max_batch_tokens = 256;
-  KvFormat kv = KvFormat::kF16;  // the reference always keeps fp32
+  KvFormat kv = KvFormat::kF16;             // the reference always keeps fp32
+  std::filesystem::path cache_folder = {};  // for converted weights, see WeightCache; empty: none
 };
 
 /// Opens the backend chosen; the pool must outlive the model. A backend that is not built returns

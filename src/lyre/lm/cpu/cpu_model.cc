@@ -5,9 +5,11 @@
 #include <utility>
 
 #include "lyre/base/check.h"
+#include "lyre/base/memory.h"
 #include "lyre/base/trace.h"
 #include "lyre/lm/cpu/elementwise.h"
 #include "lyre/lm/cpu/matmul.h"
+#include "lyre/lm/cpu/page_steps.h"
 #include "lyre/lm/cpu/simd_target.h"
 #include "lyre/lm/model_info.h"
 
@@ -32,7 +34,8 @@ size_t product(int64_t a, int64_t b) { return static_cast<size_t>(a * b); }
 Result<std::unique_ptr<CpuModel>> CpuModel::open(const LanguageModelOptions& options,
                                                  ThreadPool& threads) {
   LYRE_ASSIGN_OR_RETURN(CpuWeights weights,
-                        CpuWeights::open(options.folder, options.weights, threads));
+                        CpuWeights::open(options.folder, options.weights,
+                                         WeightCache(options.cache_folder), threads));
   LYRE_ASSIGN_OR_RETURN(const LanguageModelOptions settled,
                         settle_options(options, weights.config));
   std::unique_ptr<CpuModel> model(new CpuModel(std::move(weights), settled, threads));
@@ -50,6 +53,7 @@ CpuModel::CpuModel(CpuWeights weights, const LanguageModelOptions& options, Thre
   kv_.head_dim = config_.head_dim;
   kv_layer_bytes_ = kv_.bytes() * config_.kv_heads;
   kv_page_bytes_ = kv_layer_bytes_ * config_.layers;
+  info_.every_shape_pays = false;
   info_.backend = "cpu " + cpu::simd_target();
   info_.weights = weights_.description;
   info_.parameters = weights_.parameters;
@@ -98,6 +102,18 @@ Status CpuModel::allocate(const LanguageModelOptions& options) {
     scratch.sums.resize(product(AttentionTask::kHeadsAtOnce, kv_.width()));
   }
   return ok_status();
+}
+
+std::vector<WarmupStep> CpuModel::warmup_steps() {
+  std::vector<WarmupStep> steps;
+  std::vector<std::span<const std::byte>> mapped = weights_.mapped_ranges();
+  if (!mapped.empty()) {
+    steps.push_back(cpu::read_pages_step("lm.weights", std::move(mapped), threads_));
+  }
+  const std::span<std::byte> pool(kv_pool_.data(), static_cast<size_t>(kv_pool_.size_bytes()));
+  steps.push_back(cpu::write_pages_step("lm.kv_pages", pool, threads_,
+                                        [] { return available_memory_bytes(); }));
+  return steps;
 }
 
 int64_t CpuModel::free_kv_tokens() const noexcept {

@@ -33,6 +33,7 @@ class CpuModel final : public LanguageModel {
   int64_t kv_tokens_for(int max_tokens) const noexcept override;
   Status step(std::span<const Slice> batch, std::span<SliceResult> results) override;
   std::span<const float> last_logits(SequenceId sequence) const noexcept override;
+  std::vector<WarmupStep> warmup_steps() override;
 
  private:
   // One token of the step: a row of the activations.

@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace lyre::cpu {
@@ -43,18 +45,28 @@ PageMemory::~PageMemory() {
   if (data_ != nullptr) ::munmap(data_, size_bytes_);
 }
 
-void make_resident(std::span<const std::byte> range) noexcept {
-  if (range.empty()) return;
+Status make_writable(std::span<std::byte> range) {
+  if (range.empty()) return ok_status();
   const uintptr_t page = system_page_bytes();
   const uintptr_t begin = reinterpret_cast<uintptr_t>(range.data()) / page * page;
   const uintptr_t end = reinterpret_cast<uintptr_t>(range.data()) + range.size();
-#if defined(MADV_POPULATE_READ)
-  if (::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ) == 0) return;
-#endif
-  // Before Linux 5.14: one read a page.
-  for (uintptr_t at = reinterpret_cast<uintptr_t>(range.data()); at < end; at += page) {
-    static_cast<void>(*reinterpret_cast<const volatile std::byte*>(at));
+#if defined(MADV_POPULATE_WRITE)
+  if (::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE) == 0) {
+    return ok_status();
   }
+  if (errno != EINVAL) {
+    return Error{ErrorCode::kResourceExhausted, std::to_string(range.size()) +
+                                                    " bytes of memory cannot be populated: " +
+                                                    std::generic_category().message(errno)};
+  }
+#endif
+  // Before Linux 5.14: one write a page, of what is there.
+  for (uintptr_t at = reinterpret_cast<uintptr_t>(range.data()); at < end;
+       at = at / page * page + page) {
+    auto* const byte = reinterpret_cast<volatile std::byte*>(at);
+    *byte = *byte;
+  }
+  return ok_status();
 }
 
 void release_pages(std::span<const std::byte> range) noexcept {

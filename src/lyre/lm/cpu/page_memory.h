@@ -28,9 +28,9 @@ class PageMemory {
   size_t size_bytes_ = 0;
 };
 
-/// Brings a read-only range of a mapped file into memory and into the page table, so that no later
-/// step waits for a fault.
-void make_resident(std::span<const std::byte> range) noexcept;
+/// Takes memory for a range that has been mapped only; what it holds stays. No other thread may
+/// write it meanwhile. kResourceExhausted.
+Status make_writable(std::span<std::byte> range);
 
 /// Gives the whole pages of a range back. Only for what is never read again.
 void release_pages(std::span<const std::byte> range) noexcept;

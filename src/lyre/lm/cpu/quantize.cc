@@ -1,6 +1,7 @@
 #include "lyre/lm/cpu/quantize.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -71,21 +72,42 @@ double QuantError::relative_rms() const noexcept {
   return weight_energy > 0 ? std::sqrt(error_energy / weight_energy) : 0.0;
 }
 
-QuantError quantize(const WeightMatrix& from, const WeightMatrix& to, ThreadPool& threads) {
-  auto* const data = static_cast<int8_t*>(const_cast<void*>(to.data));
-  auto* const scales = const_cast<float*>(to.scales);
-  const int64_t columns = from.columns;
-  std::vector<QuantError> errors(static_cast<size_t>(threads.size()));
-  threads.run([&](int thread) {
-    std::vector<float> row(static_cast<size_t>(columns));
-    QuantError error;
-    const ThreadPool::Range range = threads.split(from.rows, 1, thread);
-    for (int64_t r = range.begin; r < range.end; ++r) {
-      decode_row(from, r, row.data());
-      error.add(HWY_DYNAMIC_DISPATCH(quantize_row_any)(row.data(), columns, data + r * columns,
-                                                       scales + r * quant_groups(columns)));
+QuantError quantize(std::span<const QuantizeJob> jobs, ThreadPool& threads,
+                    const std::function<void(const QuantizeJob&)>& done) {
+  struct Chunk {
+    size_t job;
+    int64_t first_row, last_row;
+  };
+  // Some 0.1 ms each.
+  constexpr int64_t kChunkWeights = int64_t{1} << 18;
+  std::vector<Chunk> chunks;
+  std::vector<std::atomic<int64_t>> chunks_left(jobs.size());
+  int64_t most_columns = 0;
+  for (size_t j = 0; j < jobs.size(); ++j) {
+    const WeightMatrix& from = jobs[j].from;
+    const int64_t step = std::max<int64_t>(1, kChunkWeights / from.columns);
+    for (int64_t row = 0; row < from.rows; row += step) {
+      chunks.push_back({j, row, std::min(from.rows, row + step)});
     }
-    errors[static_cast<size_t>(thread)] = error;
+    chunks_left[j].store((from.rows + step - 1) / step, std::memory_order_relaxed);
+    most_columns = std::max(most_columns, from.columns);
+  }
+  std::vector<std::vector<float>> rows(static_cast<size_t>(threads.size()),
+                                       std::vector<float>(static_cast<size_t>(most_columns)));
+  std::vector<QuantError> errors(chunks.size());
+  threads.deal(static_cast<int>(chunks.size()), [&](int number, int thread) {
+    const Chunk& chunk = chunks[static_cast<size_t>(number)];
+    const QuantizeJob& job = jobs[chunk.job];
+    auto* const data = static_cast<int8_t*>(const_cast<void*>(job.to.data));
+    auto* const scales = const_cast<float*>(job.to.scales);
+    const int64_t columns = job.from.columns;
+    float* const row = rows[static_cast<size_t>(thread)].data();
+    for (int64_t r = chunk.first_row; r < chunk.last_row; ++r) {
+      decode_row(job.from, r, row);
+      errors[static_cast<size_t>(number)].add(HWY_DYNAMIC_DISPATCH(quantize_row_any)(
+          row, columns, data + r * columns, scales + r * quant_groups(columns)));
+    }
+    if (chunks_left[chunk.job].fetch_sub(1, std::memory_order_acq_rel) == 1 && done) done(job);
   });
   QuantError sum;
   for (const QuantError& error : errors) sum.add(error);

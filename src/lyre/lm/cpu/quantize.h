@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 
 #include "lyre/base/thread_pool.h"
 #include "lyre/lm/cpu/weight_matrix.h"
@@ -18,9 +21,17 @@ struct QuantError {
   double relative_rms() const noexcept;  // 0.005: half a per cent
 };
 
+/// to.data and to.scales point to writable memory of quantized_bytes() and scale_count() floats.
+struct QuantizeJob {
+  WeightMatrix from, to;
+};
+
 /// Quantises symmetrically: scale = largest magnitude of a group / 127, to the nearest integer.
-/// to.data and to.scales point to writable memory of quantised_bytes() and scale_count() floats.
-QuantError quantize(const WeightMatrix& from, const WeightMatrix& to, ThreadPool& threads);
+/// The result does not depend on the number of threads. One region over all matrices: a small model
+/// has many, and every region waits for its last thread. `done`, if there is one, is called when a
+/// job is done, on any thread.
+QuantError quantize(std::span<const QuantizeJob> jobs, ThreadPool& threads,
+                    const std::function<void(const QuantizeJob&)>& done = {});
 
 inline int64_t quantized_bytes(const WeightMatrix& w) noexcept { return w.rows * w.columns; }
 inline int64_t scale_count(const WeightMatrix& w) noexcept {
