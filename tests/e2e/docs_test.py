@@ -43,6 +43,13 @@ class Examples(unittest.TestCase):
         for name in ("hello.wav", "a.pcm", "max.pcm"):
             self.assertGreater(files[name], 10000, name)
 
+    def test_library_shows_the_examples_as_they_are(self):
+        page = (DOCS / "library.md").read_text(encoding="utf-8")
+        shown = dict(re.findall(r"^\[[\w.]+\]\(\.\./examples/([\w.]+)\)[^\n]*\n\n```\w+\n(.*?)^```$", page,
+                                re.MULTILINE | re.DOTALL))
+        files = {file.name: file.read_text(encoding="utf-8") for file in (DOCS.parent / "examples").iterdir()}
+        self.assertEqual(shown, files)
+
 
 if __name__ == "__main__":
     unittest.main()
