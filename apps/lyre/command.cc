@@ -31,6 +31,7 @@ int parse_and_run(int argc, const char* const* argv) {
   add_serve(app, exit_code);
   add_bench(app, exit_code);
   add_warmup_demo(app, exit_code);
+  add_profile(app, exit_code);
   add_inspect(app, exit_code);
   add_codec(app, exit_code);
   try {

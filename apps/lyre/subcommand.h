@@ -36,6 +36,7 @@ void add_say(CLI::App& app, int& exit_code);
 void add_serve(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_warmup_demo(CLI::App& app, int& exit_code);
+void add_profile(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_codec(CLI::App& app, int& exit_code);
 
