@@ -19,12 +19,14 @@ Error file_error(const std::filesystem::path& path, const char* what, int number
           path.string() + ": " + what + ": " + std::generic_category().message(number)};
 }
 
-// Opens a new file and locks it. Between the two somebody may take it for one that was left: then
-// it has no name any more.
+// Opens a new file and locks it. Between the two somebody may take it for one that was left, and
+// remove it: then it has no name any more.
 int open_locked(const std::filesystem::path& path) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (file < 0) return -1;
-  ::flock(file, LOCK_EX | LOCK_NB);  // a file system without locks: others leave the file alone
+  // Waits for who is about to remove it. A file system without locks: others leave the file alone.
+  while (::flock(file, LOCK_EX) != 0 && errno == EINTR) {
+  }
   struct stat status {};
   if (::fstat(file, &status) == 0 && status.st_nlink > 0) return file;
   ::close(file);
@@ -87,12 +89,18 @@ Status PublishedFile::publish() {
   return ok_status();
 }
 
-bool PublishedFile::is_left_over(const std::filesystem::path& temporary) {
-  const int file = ::open(temporary.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+bool PublishedFile::remove_unlocked(const std::filesystem::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
   if (file < 0) return false;
-  const bool unlocked = ::flock(file, LOCK_EX | LOCK_NB) == 0;
+  // With the lock in hand nobody else renames or removes the file; but it may have happened before.
+  struct stat opened {
+  }, named{};
+  const bool ours = ::flock(file, LOCK_EX | LOCK_NB) == 0 && ::fstat(file, &opened) == 0 &&
+                    ::lstat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
+                    opened.st_ino == named.st_ino;
+  const bool removed = ours && ::unlink(path.c_str()) == 0;
   ::close(file);
-  return unlocked;
+  return removed;
 }
 
 }  // namespace lyre

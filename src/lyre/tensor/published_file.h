@@ -25,8 +25,9 @@ class PublishedFile {
   /// Replaces what has the name.
   Status publish();
 
-  /// Of a file that create() made: nobody writes it any more.
-  static bool is_left_over(const std::filesystem::path& temporary);
+  /// Removes a file, published or temporary, unless somebody holds a lock on it: its writer, or a
+  /// reader that does not want to lose it. False: it is still there.
+  static bool remove_unlocked(const std::filesystem::path& path);
 
  private:
   PublishedFile(std::filesystem::path path, std::filesystem::path temporary, int descriptor)

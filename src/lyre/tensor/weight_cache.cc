@@ -117,10 +117,7 @@ void clear_away(const fs::path& folder) {
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     const FileKind kind = kind_of(at->path().filename().string());
     if (kind == FileKind::kForeign || (kind == FileKind::kKept && !is_idle(*at))) continue;
-    // In use by a reader or a writer: locked.
-    if (!PublishedFile::is_left_over(at->path())) continue;
-    std::error_code failure;
-    if (fs::remove(at->path(), failure)) {
+    if (PublishedFile::remove_unlocked(at->path())) {
       log_debug("a file of the weight cache is cleared away", {{"file", at->path().string()}});
     }
   }
