@@ -16,7 +16,7 @@ esac
 
 build="g++ cmake ninja-build ccache pkg-config git ca-certificates
   libboost${boost}-dev libboost-json${boost}-dev libcli11-dev libfmt-dev libhwy-dev libicu-dev libpcre2-dev libspdlog-dev
-  libtomlplusplus-dev libxxhash-dev zlib1g-dev"
+  libtomlplusplus-dev prometheus-cpp-dev libxxhash-dev zlib1g-dev"
 # Sanitizers and fuzzers come with clang; the rest are listeners, judges and clients of the end-to-end tests.
 test="clang sox clang-format libgtest-dev libgmock-dev libbenchmark-dev python3 curl ffmpeg pocketsphinx pocketsphinx-en-us"
 case "${ID}:${VERSION_ID}" in

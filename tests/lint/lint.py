@@ -40,10 +40,11 @@ LIBRARIES = [
     (r"hwy/", "Highway", ["src/lyre/lm", "src/lyre/codec"]),
     (r"unicode/", "ICU", ["src/lyre/text"]),
     (r"pcre2\.h", "PCRE2", ["src/lyre/text"]),
+    (r"prometheus/", "the metrics library", ["src/lyre/server"]),
     (r"CLI/", "the command line parser", ["apps"]),
 ]
 CUDA_HEADER = re.compile(r"(cuda|cublas|cudnn|nvrtc|nvml|nvtx|cooperative_groups|cub/|thrust/|cutlass/|mma\.h)")
-NOT_IN_HEADERS = re.compile(r"(boost/json\b|spdlog/)")
+NOT_IN_HEADERS = re.compile(r"(boost/json\b|spdlog/|prometheus/)")
 
 VAGUE_FOLDERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 SOURCES = {".h", ".cc", ".cu", ".cuh"}
@@ -323,6 +324,8 @@ PLANTED = [
     ("library-in-its-folder", "src/lyre/engine/x.cc", "#include <spdlog/spdlog.h>\n"),
     ("library-in-its-folder", "src/lyre/server/x.cc", "#include <CLI/CLI.hpp>\n"),
     ("library-not-in-header", "src/lyre/text/x.h", HEADER + "#include <boost/json/value.hpp>\n"),
+    ("library-in-its-folder", "src/lyre/engine/x.cc", "#include <prometheus/gauge.h>\n"),
+    ("library-not-in-header", "src/lyre/server/x.h", HEADER + "#include <prometheus/gauge.h>\n"),
     ("library-not-in-header", "src/lyre/base/x.h", HEADER + "#include <spdlog/logger.h>\n"),
     ("no-build-flag-in-header", "src/lyre/lm/x.h", HEADER + "#ifdef LYRE_HAVE_CUDA\nint x();\n#endif\n"),
     ("no-build-flag-in-header", "src/lyre/lm/x.h", HEADER + "#if defined(A) && LYRE_CUDA\nint x();\n#endif\n"),

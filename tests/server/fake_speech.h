@@ -42,6 +42,8 @@ class FakeSpeech {
 
   /// Before the server opens: what speak() answers instead of audio.
   std::optional<Error> refusal;
+  /// Of each request that the server makes to itself; else next() gets those as well.
+  std::function<void(PcmSink&)> speak_warm_up;
   size_t channel_samples = 48'000;
   Status health = ok_status();
 
@@ -58,6 +60,8 @@ class FakeSpeech {
       ServiceLoad load;
       const std::lock_guard lock(mutex_);
       load.requests_submitted = static_cast<int64_t>(arrived_);
+      load.keep_warm_runs = 3;
+      load.keep_warm_seconds = 0.5;
       return load;
     };
     service.health = [this] { return health; };
@@ -79,6 +83,10 @@ class FakeSpeech {
     auto [sink, source] = make_pcm_channel(channel_samples);
     SpokenAudio spoken{std::move(source), request.sampling.seed.value_or(42),
                        request.voice.empty() ? "ada" : request.voice};
+    if (request.warm_up && speak_warm_up) {
+      speak_warm_up(sink);
+      return spoken;
+    }
     const std::lock_guard lock(mutex_);
     calls_.push_back({std::move(request), std::move(sink)});
     ++arrived_;

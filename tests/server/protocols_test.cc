@@ -20,6 +20,7 @@ class Protocols : public testing::Test {
           return config;
         }()) {
     state.set_service(speech.service());
+    state.readiness().skip_warmup();
   }
 
   HttpResponse call(const char* method, const char* path, std::string body = "") {

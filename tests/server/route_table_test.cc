@@ -49,6 +49,14 @@ TEST(RouteTable, UnknownPathAllowsNothing) {
   }
 }
 
+TEST(RouteTable, TellsWhatMustWaitForTheServerToBeReady) {
+  RouteTable routes = table();
+  routes.add("GET", "/late", answer(4), Admission::kReady);
+  EXPECT_EQ(routes.find("GET", "/a").admission, Admission::kAlways);
+  EXPECT_EQ(routes.find("HEAD", "/late").admission, Admission::kReady);
+  EXPECT_EQ(routes.find("POST", "/late").admission, Admission::kAlways);  // 405 needs no model
+}
+
 TEST(RouteTable, ListsInOrder) {
   EXPECT_EQ(table().list(), (std::vector<std::string>{"GET /a", "POST /a", "POST /a/b"}));
 }

@@ -13,7 +13,9 @@ double to_three_digits(double value) { return std::round(value * 1000) / 1000; }
 
 void log_access(const AccessRecord& record) noexcept {
   const bool bad = record.status >= 500 || record.finish == "failed" || record.finish == "length";
-  const LogLevel level = bad ? LogLevel::kWarning : LogLevel::kInfo;
+  const LogLevel level = record.warm_up ? LogLevel::kDebug
+                         : bad          ? LogLevel::kWarning
+                                        : LogLevel::kInfo;
   if (record.speech) {
     log(level, "speech",
         {{"id", record.request_id},

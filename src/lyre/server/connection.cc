@@ -7,6 +7,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/error.hpp>
 #include <boost/beast/core/string.hpp>
@@ -17,14 +18,15 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <mutex>
 #include <optional>
 #include <tuple>
 #include <utility>
 
 #include "lyre/base/quote.h"
-#include "lyre/server/api_error.h"
 #include "lyre/server/request_id.h"
 #include "lyre/server/response_head.h"
+#include "lyre/server/warmup_key.h"
 
 namespace lyre::server {
 namespace net = boost::asio;
@@ -86,9 +88,10 @@ struct Connection::Exchange {
   }
 };
 
-Connection::Connection(net::io_context& context, net::ip::tcp::socket socket,
+Connection::Connection(net::io_context& context, int io_thread, net::ip::tcp::socket socket,
                        const ServerState& state)
     : context_(context),
+      io_thread_(io_thread),
       stream_(std::move(socket)),
       buffer_(state.config().max_header_bytes + kMostReadAheadBytes + kReadBytes),
       state_(state),
@@ -167,17 +170,93 @@ Connection::Task<bool> Connection::serve_one() {
     exchange.keep_alive = false;
     response = error_response(*exchange.refusal);
   } else {
-    response = route(exchange);
+    response = co_await answer(exchange);
   }
   bool more = false;
-  if (response.audio) {
+  if (gone_) {
+    exchange.record.status = 499;
+    exchange.record.error = "the client left before there was an answer";
+  } else if (response.audio) {
     more = co_await send_audio(exchange, response);
   } else {
     more = co_await send_plain(exchange, response);
   }
   exchange.record.duration_ms = milliseconds_since(exchange.begin);
+  state_.request_times().add(exchange.record);
   if (state_.config().access_log) state_.config().access_log(exchange.record);
   co_return more;
+}
+
+/// The response to a request that was read whole; of no use if the client is gone.
+Connection::Task<HttpResponse> Connection::answer(Exchange& exchange) {
+  const HttpRequest& request = exchange.request;
+  const RouteTable::Match match = state_.routes().find(request.method, request.path);
+  if (match.admission == Admission::kReady && !request.warm_up && !state_.readiness().admits()) {
+    const std::optional<ApiError> refusal = co_await wait_until_ready(exchange);
+    if (refusal) co_return error_response(*refusal);
+    if (gone_) co_return HttpResponse();
+  }
+  HttpResponse response = route(exchange);
+  if (response.later) co_await wait_for_later(response);
+  if (request.warm_up) {
+    response.headers.push_back({kIoThreadHeader, std::to_string(io_thread_)});
+  }
+  co_return response;
+}
+
+/// Until requests are let through, the time is over, the server stops or the client leaves.
+Connection::Task<std::optional<ApiError>> Connection::wait_until_ready(Exchange& exchange) {
+  if (state_.config().early_requests == EarlyRequests::kRefuse) co_return not_ready_error();
+  Readiness& readiness = state_.readiness();
+  const std::optional<Readiness::Place> place =
+      readiness.wait([wakeup = wakeup_] { wakeup->wake(); });
+  if (!place) co_return not_ready_error();
+  exchange.record.early = true;
+  net::steady_timer deadline(context_, state_.config().early_wait);
+  deadline.async_wait([wakeup = wakeup_](ErrorCode cancelled) {
+    if (!cancelled) wakeup->wake_here();
+  });
+  start_watching();
+  while (!gone_ && !state_.stopping() && !readiness.admits() &&
+         steady_clock::now() < deadline.expiry()) {
+    co_await wakeup_->wait();
+  }
+  deadline.cancel();
+  co_await stop_watching();
+  if (gone_ || readiness.admits()) co_return std::nullopt;
+  co_return not_ready_error();
+}
+
+/// Puts the response that comes later in the place of the one that promises it.
+Connection::Task<> Connection::wait_for_later(HttpResponse& response) {
+  struct Letterbox {
+    std::mutex mutex;
+    std::optional<HttpResponse> response;
+  };
+  const auto box = std::make_shared<Letterbox>();
+  try {
+    response.later([box, wakeup = wakeup_](HttpResponse&& later) {
+      {
+        const std::lock_guard lock(box->mutex);
+        box->response = std::move(later);
+      }
+      wakeup->wake();
+    });
+  } catch (const std::exception& failure) {  // memory or threads ran out: this request only
+    response = error_response({500, failure.what(), "", "internal"});
+    co_return;
+  }
+  start_watching();
+  for (bool arrived = false; !arrived && !gone_;) {
+    {
+      const std::lock_guard lock(box->mutex);
+      arrived = box->response.has_value();
+    }
+    if (!arrived) co_await wakeup_->wait();
+  }
+  co_await stop_watching();
+  const std::lock_guard lock(box->mutex);
+  if (box->response) response = *std::exchange(box->response, std::nullopt);
 }
 
 /// False: the client left or took too long. What can be answered is in the exchange, a request or
@@ -197,6 +276,8 @@ Connection::Task<bool> Connection::read_request(Exchange& exchange) {
   split_target(view(head.target()), exchange.request);
   exchange.http_1_1 = head.version() >= 11;
   exchange.keep_alive = parser.keep_alive();
+  exchange.request.warm_up = exchange.record.warm_up =
+      same_key(view(head[kWarmupHeader]), state_.warmup_key());
   exchange.record.method = exchange.request.method;
   exchange.record.path = exchange.request.path;
   if (exchange.http_1_1 && head.count(http::field::host) != 1) {

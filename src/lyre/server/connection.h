@@ -8,10 +8,12 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lyre/server/access_record.h"
+#include "lyre/server/api_error.h"
 #include "lyre/server/http_message.h"
 #include "lyre/server/server_state.h"
 #include "lyre/server/wakeup.h"
@@ -23,7 +25,8 @@ namespace lyre::server {
 /// how a client that leaves is noticed; it then takes the audio away from the engine at once.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(boost::asio::io_context& context, boost::asio::ip::tcp::socket socket,
+  /// `io_thread` is the number of the thread that runs the context.
+  Connection(boost::asio::io_context& context, int io_thread, boost::asio::ip::tcp::socket socket,
              const ServerState& state);
   ~Connection();
 
@@ -46,6 +49,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<bool> serve_one();
   Task<bool> read_request(Exchange& exchange);
   bool refuse(Exchange& exchange, ErrorCode failure);
+  Task<HttpResponse> answer(Exchange& exchange);
+  Task<std::optional<ApiError>> wait_until_ready(Exchange& exchange);
+  Task<> wait_for_later(HttpResponse& response);
   HttpResponse route(const Exchange& exchange) const;
   Task<bool> send_plain(Exchange& exchange, const HttpResponse& response);
   Task<bool> send_audio(Exchange& exchange, HttpResponse& response);
@@ -59,6 +65,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<> watch();
 
   boost::asio::io_context& context_;
+  const int io_thread_;
   boost::beast::tcp_stream stream_;
   boost::beast::flat_buffer buffer_;  // read and not yet parsed
   const ServerState& state_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ struct HttpRequest {
   std::string path;    // without query
   std::string query;   // after '?', undecoded
   std::string body;
+  bool warm_up = false;  // the server's own: carries the key of warmup_key.h
 };
 
 struct HttpHeader {
@@ -41,6 +43,11 @@ struct HttpResponse {
   std::string body;                  // unused if there is audio
   std::optional<AudioStream> audio;  // status 200
   std::string error;                 // for the access log
+  /// A response that comes later replaces this one: called once, on the io thread, it starts the
+  /// work and returns. The work calls `answer` once, from any thread. A client that leaves is not
+  /// waited for, and the work goes on.
+  using Answer = std::function<void(HttpResponse&&)>;
+  std::function<void(const Answer& answer)> later;
 };
 
 }  // namespace lyre::server

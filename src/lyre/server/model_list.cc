@@ -23,6 +23,8 @@ HttpResponse models(const HttpRequest&, const ServerState& state) {
 
 }  // namespace
 
-void add_model_list(RouteTable& routes) { routes.add("GET", "/v1/models", models); }
+void add_model_list(RouteTable& routes) {
+  routes.add("GET", "/v1/models", models, Admission::kReady);
+}
 
 }  // namespace lyre::server

@@ -48,6 +48,7 @@ void check_stream_format(JsonFields& fields) {
 HttpResponse speak(const HttpRequest& http, const ServerState& state) {
   JsonFields fields(http.body);
   SpeechRequest request;
+  request.warm_up = http.warm_up;
   request.text = fields.required_text("input");
   request.voice = fields.text_or_id("voice").value_or("");
   request.description = fields.text("instructions").value_or("");
@@ -63,6 +64,8 @@ HttpResponse speak(const HttpRequest& http, const ServerState& state) {
 
 }  // namespace
 
-void add_openai_speech(RouteTable& routes) { routes.add("POST", "/v1/audio/speech", speak); }
+void add_openai_speech(RouteTable& routes) {
+  routes.add("POST", "/v1/audio/speech", speak, Admission::kReady);
+}
 
 }  // namespace lyre::server

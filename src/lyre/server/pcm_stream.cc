@@ -10,6 +10,7 @@ namespace {
 HttpResponse stream(const HttpRequest& http, const ServerState& state) {
   JsonFields fields(http.body);
   SpeechRequest request;
+  request.warm_up = http.warm_up;
   request.text = fields.required_text("input");
   request.voice = fields.text("voice").value_or("");
   read_speech_settings(fields, request);
@@ -21,6 +22,8 @@ HttpResponse stream(const HttpRequest& http, const ServerState& state) {
 
 }  // namespace
 
-void add_pcm_stream(RouteTable& routes) { routes.add("POST", "/v1/audio/speech/stream", stream); }
+void add_pcm_stream(RouteTable& routes) {
+  routes.add("POST", "/v1/audio/speech/stream", stream, Admission::kReady);
+}
 
 }  // namespace lyre::server

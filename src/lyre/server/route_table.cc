@@ -4,8 +4,8 @@
 
 namespace lyre::server {
 
-void RouteTable::add(std::string method, std::string path, Handler handler) {
-  routes_.push_back({std::move(method), std::move(path), std::move(handler)});
+void RouteTable::add(std::string method, std::string path, Handler handler, Admission admission) {
+  routes_.push_back({std::move(method), std::move(path), std::move(handler), admission});
 }
 
 RouteTable::Match RouteTable::find(std::string_view method, std::string_view path) const {
@@ -13,7 +13,10 @@ RouteTable::Match RouteTable::find(std::string_view method, std::string_view pat
   Match match;
   for (const Route& route : routes_) {
     if (route.path != path) continue;
-    if (route.method == wanted) match.handler = &route.handler;
+    if (route.method == wanted) {
+      match.handler = &route.handler;
+      match.admission = route.admission;
+    }
     match.allow += route.method == "GET" ? "GET, HEAD, " : route.method + ", ";
   }
   if (!match.allow.empty()) match.allow += "OPTIONS";

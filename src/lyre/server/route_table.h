@@ -11,17 +11,25 @@ namespace lyre::server {
 
 class ServerState;
 
-/// Answers at once; speech is answered by a response whose audio follows. Runs on an io thread and
-/// must not wait.
+/// Answers at once; speech is answered by a response whose audio follows, and what takes time by
+/// one that comes later. Runs on an io thread and must not wait.
 using Handler = std::function<HttpResponse(const HttpRequest&, const ServerState&)>;
+
+/// Whether a request may come to its handler before the server is ready.
+enum class Admission : uint8_t {
+  kAlways,
+  kReady,  // it waits, or is refused
+};
 
 /// Which handler answers which method on which path. Filled at start, then read by any thread.
 class RouteTable {
  public:
-  void add(std::string method, std::string path, Handler handler);
+  void add(std::string method, std::string path, Handler handler,
+           Admission admission = Admission::kAlways);
 
   struct Match {
     const Handler* handler = nullptr;  // null: no such path, or not this method
+    Admission admission = Admission::kAlways;
     std::string allow;  // methods of the path, for 405 and OPTIONS; empty: no such path
   };
   /// HEAD is answered by the handler of GET (the connection leaves the body out).
@@ -34,6 +42,7 @@ class RouteTable {
   struct Route {
     std::string method, path;
     Handler handler;
+    Admission admission;
   };
   std::vector<Route> routes_;
 };

@@ -8,6 +8,8 @@ void add_all_routes(RouteTable& routes) {
   add_model_list(routes);
   add_voice_lists(routes);
   add_health(routes);
+  add_warmup(routes);
+  add_metrics(routes);
   add_index(routes);
 }
 

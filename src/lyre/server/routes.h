@@ -11,6 +11,8 @@ void add_pcm_stream(RouteTable& routes);     // POST /v1/audio/speech/stream
 void add_model_list(RouteTable& routes);     // GET /v1/models
 void add_voice_lists(RouteTable& routes);    // GET /api/voices, GET /v1/audio/voices
 void add_health(RouteTable& routes);         // GET /healthz, GET /readyz
+void add_warmup(RouteTable& routes);         // GET and POST /v1/warmup
+void add_metrics(RouteTable& routes);        // GET /metrics
 void add_index(RouteTable& routes);          // GET /
 
 void add_all_routes(RouteTable& routes);

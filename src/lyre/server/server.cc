@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "lyre/server/connection.h"
+#include "lyre/server/loopback_warmup.h"
 #include "lyre/server/server_state.h"
 
 namespace lyre::server {
@@ -28,6 +29,7 @@ namespace {
 
 /// An io_context with its one thread: everything of a connection happens on it, without locks.
 struct IoThread {
+  int index = 0;
   net::io_context context{1};
   net::executor_work_guard<net::io_context::executor_type> work{context.get_executor()};
   std::thread thread;
@@ -43,9 +45,10 @@ class Server::Impl {
   Status listen();
   void start();
   bool stop(std::chrono::milliseconds patience);
+  ServiceWarmup::MakeSteps own_steps() const;
 
   ServerState state_;
-  uint16_t port_ = 0;
+  tcp::endpoint listening_;
 
  private:
   net::awaitable<void> accept();
@@ -66,6 +69,7 @@ class Server::Impl {
 Status Server::Impl::listen() {
   for (int i = 0; i < std::max(1, state_.config().io_threads); ++i) {
     threads_.push_back(std::make_unique<IoThread>());
+    threads_.back()->index = i;
   }
   net::io_context& context = threads_.front()->context;
   const std::string& host = state_.config().host;
@@ -86,12 +90,21 @@ Status Server::Impl::listen() {
   if (!failure) acceptor_->set_option(net::socket_base::reuse_address(true), failure);
   if (!failure) acceptor_->bind(endpoint, failure);
   if (!failure) acceptor_->listen(net::socket_base::max_listen_connections, failure);
-  if (!failure) port_ = acceptor_->local_endpoint(failure).port();
+  if (!failure) listening_ = acceptor_->local_endpoint(failure);
   if (failure) {
     return Error{ErrorCode::kUnavailable, "cannot listen on " + where + ": " + failure.message()};
   }
   may_accept_.emplace(context);
   return ok_status();
+}
+
+ServiceWarmup::MakeSteps Server::Impl::own_steps() const {
+  LoopbackTarget target;
+  target.listening = listening_;
+  target.key = state_.warmup_key();
+  target.io_threads = static_cast<int>(threads_.size());
+  target.patience = state_.config().warmup_patience;
+  return [target](std::stop_token stop) { return loopback_steps(target, std::move(stop)); };
 }
 
 void Server::Impl::start() {
@@ -130,7 +143,7 @@ net::awaitable<void> Server::Impl::accept() {
 }
 
 void Server::Impl::add(IoThread& io, tcp::socket socket) {
-  auto connection = std::make_shared<Connection>(io.context, std::move(socket), state_);
+  auto connection = std::make_shared<Connection>(io.context, io.index, std::move(socket), state_);
   {
     const std::lock_guard lock(mutex_);
     connections_.insert(connection);
@@ -161,9 +174,11 @@ bool Server::Impl::stop(std::chrono::milliseconds patience) {
     const auto none = [this] { return connections_.empty(); };
     stopped_clean_ = changed_.wait_for(lock, patience, none);
     if (stopped_clean_) return;
+    // A warm-up's requests to the server itself end with their connections.
     for (const auto& connection : connections_) connection->abort();
     changed_.wait(lock, none);
   });
+  state_.warmup().join();
   return stopped_clean_;
 }
 
@@ -188,8 +203,26 @@ Result<std::unique_ptr<Server>> Server::open(ServerConfig config) {
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
-void Server::serve(SpeechService service) { impl_->state_.set_service(std::move(service)); }
-uint16_t Server::port() const noexcept { return impl_->port_; }
+void Server::serve(SpeechService service) {
+  ServerState& state = impl_->state_;
+  state.warmup().prepare(state.set_service(std::move(service)), impl_->own_steps());
+  state.readiness().skip_warmup();
+}
+
+WarmupReport Server::warm_up_and_serve(SpeechService service, const StartWarmup& options) {
+  ServerState& state = impl_->state_;
+  return state.warmup()
+      .prepare_and_run(state.set_service(std::move(service)), impl_->own_steps(), options.whole,
+                       options.begun)
+      .report;
+}
+
+std::optional<double> Server::ready_ms() const {
+  return impl_->state_.readiness().snapshot().ready_ms;
+}
+
+uint16_t Server::port() const noexcept { return impl_->listening_.port(); }
+void Server::begin_stop() { impl_->state_.begin_stop(); }
 bool Server::stop(std::chrono::milliseconds patience) { return impl_->stop(patience); }
 
 }  // namespace lyre::server

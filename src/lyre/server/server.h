@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "lyre/base/result.h"
 #include "lyre/server/server_config.h"
@@ -10,21 +12,39 @@
 
 namespace lyre::server {
 
-/// HTTP/1.1 server: a few io threads, one coroutine a connection. All functions: any thread.
+/// HTTP/1.1 server: a few io threads, one coroutine a connection. It loads, warms up, is ready and
+/// stops, see Readiness. All functions: any thread.
 class Server {
  public:
-  /// Listens at once and answers 503 to requests for speech until serve() is called.
-  /// kUnavailable if the address cannot be listened on.
+  /// Listens at once; what requests for speech get until the server is ready is said by the
+  /// configuration. kUnavailable if the address cannot be listened on.
   static Result<std::unique_ptr<Server>> open(ServerConfig config);
   ~Server();  // stops without waiting
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// Ready from now on. What the service refers to must outlive the server.
+  /// Ready from now on, without a warm-up. What the service refers to must outlive the server.
   void serve(SpeechService service);
+
+  struct StartWarmup {
+    /// With the codec's steps and whole requests through the server's own socket; without them the
+    /// server does not count as warm.
+    bool whole = true;
+    /// Called when the warm-up has begun; ReadyWhen::kLoaded lets requests through by then.
+    std::function<void()> begun;
+  };
+  /// The other way to be ready: warms the service up, waits for the end of it, and is ready then,
+  /// whatever failed. The requests to itself are made over the socket that it listens on. Returns
+  /// early when the stop begins.
+  WarmupReport warm_up_and_serve(SpeechService service, const StartWarmup& options);
+  /// Milliseconds from the start of the process until requests were let through first.
+  std::optional<double> ready_ms() const;
 
   uint16_t port() const noexcept;
 
+  /// The first half of stop(), without waiting: requests that wait for the server to be ready get
+  /// 503, and so do new ones; what a warm-up has not begun it skips.
+  void begin_stop();
   /// Stops accepting, closes idle connections and waits until every response in progress is sent
   /// or the time is over; what then still runs is cut off. False if something was cut off. Further
   /// calls return when the first has.

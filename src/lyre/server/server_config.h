@@ -10,6 +10,11 @@
 
 namespace lyre::server {
 
+/// When requests are let through: once the model is loaded, or once it is warm too.
+enum class ReadyWhen : uint8_t { kLoaded, kWarm };
+/// What becomes of requests that come before.
+enum class EarlyRequests : uint8_t { kWait, kRefuse };
+
 struct ServerConfig {
   std::string host = "127.0.0.1";  // name or address to listen on
   uint16_t port = 9090;            // 0: any free one, see Server::port
@@ -22,6 +27,12 @@ struct ServerConfig {
   std::chrono::milliseconds body_timeout{30'000};    // the same of a body
   // Without any byte taken by the client. Audio may be read as slowly as one likes while it moves.
   std::chrono::milliseconds write_timeout{30'000};
+  ReadyWhen ready_when = ReadyWhen::kWarm;
+  EarlyRequests early_requests = EarlyRequests::kWait;
+  std::chrono::milliseconds early_wait{30'000};  // of one request; then it gets 503
+  int max_early_requests = 80;                   // that wait at a time; more get 503 at once
+  // For each request of the server to itself; a step of the warm-up that takes longer fails.
+  std::chrono::milliseconds warmup_patience{60'000};
   std::string version;  // shown by GET /
   /// Called once a request, on an io thread; must not throw. Empty: no log.
   std::function<void(const AccessRecord&)> access_log;

@@ -3,10 +3,14 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
+#include "lyre/server/readiness.h"
+#include "lyre/server/request_times.h"
 #include "lyre/server/route_table.h"
 #include "lyre/server/server_config.h"
+#include "lyre/server/service_warmup.h"
 #include "lyre/server/speech_service.h"
 
 namespace lyre::server {
@@ -26,21 +30,38 @@ class ServerState {
     const std::lock_guard lock(mutex_);
     return service_;
   }
-  void set_service(SpeechService service) {
+  std::shared_ptr<const SpeechService> set_service(SpeechService service) {
     auto shared = std::make_shared<const SpeechService>(std::move(service));
     const std::lock_guard lock(mutex_);
-    service_ = std::move(shared);
+    service_ = shared;
+    return shared;
   }
 
+  // These change under the eyes of all that hold the state, each with locks of its own.
+  Readiness& readiness() const noexcept { return readiness_; }
+  ServiceWarmup& warmup() const noexcept { return warmup_; }
+  RequestTimes& request_times() const noexcept { return request_times_; }
+
+  /// By which the server knows its own requests.
+  const std::string& warmup_key() const noexcept { return warmup_key_; }
+
   bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
-  void begin_stop() noexcept { stopping_.store(true, std::memory_order_release); }
+  void begin_stop() noexcept {
+    stopping_.store(true, std::memory_order_release);
+    warmup_.request_stop();
+    readiness_.begin_stop();
+  }
 
  private:
   const ServerConfig config_;
   RouteTable routes_;
+  const std::string warmup_key_;
   std::atomic<bool> stopping_{false};
+  mutable Readiness readiness_;
+  mutable RequestTimes request_times_;
   mutable std::mutex mutex_;
   std::shared_ptr<const SpeechService> service_;
+  mutable ServiceWarmup warmup_;  // last: its thread uses what is above
 };
 
 }  // namespace lyre::server

@@ -48,8 +48,8 @@ HttpResponse openai_voices(const HttpRequest&, const ServerState& state) {
 }  // namespace
 
 void add_voice_lists(RouteTable& routes) {
-  routes.add("GET", "/api/voices", orpheus_voices);
-  routes.add("GET", "/v1/audio/voices", openai_voices);
+  routes.add("GET", "/api/voices", orpheus_voices, Admission::kReady);
+  routes.add("GET", "/v1/audio/voices", openai_voices, Admission::kReady);
 }
 
 }  // namespace lyre::server

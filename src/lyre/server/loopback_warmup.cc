@@ -1,0 +1,131 @@
+#include "lyre/server/loopback_warmup.h"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "lyre/audio/wav.h"
+#include "lyre/server/loopback_client.h"
+#include "lyre/server/warmup_key.h"
+
+namespace lyre::server {
+namespace {
+using boost::asio::ip::tcp;
+
+/// What is spoken: one line a format that the server can encode. Eight frames are enough for the
+/// first and the steady audio; the seed makes each start do the same.
+struct SpokenRequest {
+  const char* path;
+  const char* body;
+  size_t head_bytes;  // before the first sample
+};
+constexpr std::array kSpokenRequests = {
+    SpokenRequest{"/v1/audio/speech",
+                  R"({"input":"Hello there.","response_format":"wav","max_tokens":56,"seed":1})",
+                  kWavHeaderBytes},
+    SpokenRequest{"/v1/audio/speech",
+                  R"({"input":"Hello there.","response_format":"pcm","max_tokens":56,"seed":1})",
+                  0},
+    SpokenRequest{"/v1/audio/speech/stream", R"({"input":"Hello there.","max_tokens":56,"seed":1})",
+                  0},
+};
+
+tcp::endpoint reachable(const tcp::endpoint& listening) {
+  const auto address = listening.address();
+  if (!address.is_unspecified()) return listening;
+  if (address.is_v6()) return {boost::asio::ip::address_v6::loopback(), listening.port()};
+  return {boost::asio::ip::address_v4::loopback(), listening.port()};
+}
+
+std::string head(const char* method, const char* path, const std::string& key) {
+  return std::string(method) + " " + path + " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: lyre\r\n" +
+         kWarmupHeader + ": " + key + "\r\n";
+}
+
+std::string get(const char* path, const std::string& key) {
+  return head("GET", path, key) + "\r\n";
+}
+
+std::string post(const char* path, const std::string& key, std::string_view body) {
+  return head("POST", path, key) +
+         "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + std::string(body);
+}
+
+/// A connection that the wanted io thread serves. They are dealt out in turn, but others connect as
+/// well: so ask each which thread it has got.
+Result<LoopbackClient> connect_to(int io_thread, const LoopbackTarget& target,
+                                  std::stop_token stop) {
+  for (int attempt = 0; attempt < 16 * target.io_threads; ++attempt) {
+    LoopbackClient client(target.patience, stop);
+    LYRE_RETURN_IF_ERROR(client.connect(reachable(target.listening)));
+    LYRE_ASSIGN_OR_RETURN(const LoopbackAnswer answer, client.exchange(get("/readyz", target.key)));
+    if (!answer.io_thread) {
+      return Error{ErrorCode::kInternal, "GET /readyz: something else answers at this address"};
+    }
+    if (*answer.io_thread == io_thread) return client;
+  }
+  return Error{ErrorCode::kInternal,
+               "no connection came to io thread " + std::to_string(io_thread)};
+}
+
+Status expect_ok(const char* method, const char* path, const LoopbackAnswer& answer) {
+  if (answer.status == 200) return ok_status();
+  // A full queue: there is no room beside what runs.
+  const ErrorCode code = answer.status == 429 ? ErrorCode::kUnavailable : ErrorCode::kInternal;
+  return Error{code, std::string(method) + " " + path + ": expected status 200, found " +
+                         std::to_string(answer.status) + ": " +
+                         answer.body.substr(0, answer.body.find('\n'))};
+}
+
+/// Milliseconds to the first audio of the last request.
+Result<double> serve_one_of_each(int io_thread, const LoopbackTarget& target,
+                                 std::stop_token stop) {
+  LYRE_ASSIGN_OR_RETURN(LoopbackClient client, connect_to(io_thread, target, stop));
+  for (const char* path : {"/v1/audio/voices", "/v1/models"}) {
+    LYRE_ASSIGN_OR_RETURN(const LoopbackAnswer list, client.exchange(get(path, target.key)));
+    LYRE_RETURN_IF_ERROR(expect_ok("GET", path, list));
+  }
+  double first_audio_ms = 0;
+  for (const SpokenRequest& request : kSpokenRequests) {
+    LYRE_ASSIGN_OR_RETURN(
+        const LoopbackAnswer answer,
+        client.exchange(post(request.path, target.key, request.body), request.head_bytes));
+    LYRE_RETURN_IF_ERROR(expect_ok("POST", request.path, answer));
+    if (answer.body.size() <= request.head_bytes) {
+      return Error{ErrorCode::kInternal, std::string("POST ") + request.path +
+                                             ": expected audio, found " +
+                                             std::to_string(answer.body.size()) + " bytes"};
+    }
+    first_audio_ms = answer.first_audio_ms;
+  }
+  return first_audio_ms;
+}
+
+}  // namespace
+
+ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop) {
+  ServerSteps server;
+  const auto last_ms = std::make_shared<std::atomic<double>>(0.0);
+  for (int i = 0; i < target.io_threads; ++i) {
+    WarmupStep step;
+    step.name = "server.synthesis.io" + std::to_string(i);
+    step.lane = WarmupLane::kWhole;
+    step.run = [i, target, stop, last_ms]() -> Result<WarmupStep::Progress> {
+      LYRE_ASSIGN_OR_RETURN(const double first_audio_ms, serve_one_of_each(i, target, stop));
+      last_ms->store(first_audio_ms);
+      return WarmupStep::Progress::kDone;
+    };
+    server.steps.push_back(std::move(step));
+  }
+  server.first_request_ms = [last_ms]() -> std::optional<double> {
+    if (last_ms->load() <= 0) return std::nullopt;
+    return last_ms->load();
+  };
+  return server;
+}
+
+}  // namespace lyre::server

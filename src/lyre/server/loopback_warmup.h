@@ -1,0 +1,24 @@
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <chrono>
+#include <stop_token>
+#include <string>
+
+#include "lyre/server/service_warmup.h"
+
+namespace lyre::server {
+
+/// Where the server finds itself.
+struct LoopbackTarget {
+  boost::asio::ip::tcp::endpoint listening;  // as bound; a wildcard is reached by the loopback
+  std::string key;                           // see warmup_key.h
+  int io_threads = 1;
+  std::chrono::milliseconds patience{60'000};  // for each request
+};
+
+/// One step an io thread: a connection of that thread asks for the readiness, the voices, and a
+/// short sentence in every format, as a client would, and checks what it gets.
+ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop);
+
+}  // namespace lyre::server

@@ -1,0 +1,127 @@
+// GET /metrics: what there is to watch, in the text format of Prometheus. Everything is read from
+// where it is counted at the moment of the request; a new metric is a line in collect().
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lyre/server/routes.h"
+#include "lyre/server/server_state.h"
+
+namespace lyre::server {
+namespace {
+
+using Labels = std::vector<prometheus::ClientMetric::Label>;
+
+/// One name, its help, and its values.
+class Family {
+ public:
+  Family(prometheus::MetricType type, std::string name, std::string help) {
+    family_.type = type;
+    family_.name = std::move(name);
+    family_.help = std::move(help);
+  }
+  Family& add(double value, Labels labels = {}) {
+    prometheus::ClientMetric metric;
+    metric.label = std::move(labels);
+    (family_.type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value) =
+        value;
+    family_.metric.push_back(std::move(metric));
+    return *this;
+  }
+  Family& add_times(const std::optional<RequestTimes::Times>& times) {
+    if (!times) return *this;
+    add(times->first_audio_ms / 1e3, {{"part", "first_audio"}});
+    return add(times->total_ms / 1e3, {{"part", "total"}});
+  }
+  /// Without a value it is left out: "not yet" is no number.
+  void to(std::vector<prometheus::MetricFamily>& families) {
+    if (!family_.metric.empty()) families.push_back(std::move(family_));
+  }
+
+ private:
+  prometheus::MetricFamily family_;
+};
+
+Family gauge(std::string name, std::string help) {
+  return {prometheus::MetricType::Gauge, std::move(name), std::move(help)};
+}
+
+Family counter(std::string name, std::string help) {
+  return {prometheus::MetricType::Counter, std::move(name), std::move(help)};
+}
+
+std::vector<prometheus::MetricFamily> collect(const ServerState& state) {
+  std::vector<prometheus::MetricFamily> families;
+  const Readiness::Snapshot now = state.readiness().snapshot();
+  const auto service = state.service();
+  const bool healthy = service && service->health().ok();
+  const ServiceLoad load = service ? service->load() : ServiceLoad();
+
+  gauge("lyre_build_info", "1, with the version as label.")
+      .add(1, {{"version", state.config().version}})
+      .to(families);
+  gauge("lyre_ready", "1 while requests for speech are let through.")
+      .add(healthy && now.admits ? 1 : 0)
+      .to(families);
+  gauge("lyre_warm", "1 if the last warm-up was whole and nothing of it failed.")
+      .add(now.warm() ? 1 : 0)
+      .to(families);
+  Family ready_seconds = gauge("lyre_ready_seconds", "From the start of the process to ready.");
+  if (now.ready_ms) ready_seconds.add(*now.ready_ms / 1e3);
+  ready_seconds.to(families);
+
+  Family step_seconds = gauge("lyre_warmup_step_seconds", "Steps of the last warm-up.");
+  Family expected = gauge("lyre_warmup_first_request_seconds",
+                          "First audio of the warm-up's last request, measured by the server "
+                          "through its own socket or by the engine.");
+  if (now.last) {
+    const WarmupReport& report = now.last->report;
+    for (const WarmupStepReport& step : report.steps) {
+      step_seconds.add(step.duration_ms / 1e3,
+                       {{"step", step.name}, {"outcome", warmup_outcome_name(step.outcome)}});
+    }
+    if (report.first_request_ms) {
+      expected.add(*report.first_request_ms / 1e3,
+                   {{"by", now.last->first_request_by_server ? "server" : "engine"}});
+    }
+  }
+  step_seconds.to(families);
+  expected.to(families);
+  counter("lyre_warmup_runs_total", "Warm-ups that have ended.").add(now.warmup_runs).to(families);
+
+  gauge("lyre_first_request_seconds", "The first request for speech after ready.")
+      .add_times(state.request_times().first())
+      .to(families);
+  gauge("lyre_steady_request_seconds", "Median of the requests after it, the last 101.")
+      .add_times(state.request_times().steady())
+      .to(families);
+
+  if (service) {
+    counter("lyre_keep_warm_runs_total", "Times that the idle models were kept warm.")
+        .add(static_cast<double>(load.keep_warm_runs))
+        .to(families);
+    counter("lyre_keep_warm_seconds_total", "Time of the engine thread that this took.")
+        .add(load.keep_warm_seconds)
+        .to(families);
+  }
+  return families;
+}
+
+HttpResponse metrics(const HttpRequest&, const ServerState& state) {
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, collect(state));
+  HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = std::move(text).str();
+  return response;
+}
+
+}  // namespace
+
+void add_metrics(RouteTable& routes) { routes.add("GET", "/metrics", metrics); }
+
+}  // namespace lyre::server
