@@ -1,10 +1,13 @@
-// lyre serve: listens first, then loads, so that a probe can tell "loading" from "gone".
+// lyre serve: listens first, then loads, then warms up, so that a probe can tell these from "gone"
+// and nobody's first request pays for them.
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "lyre/base/clock.h"
 #include "lyre/base/log.h"
@@ -15,39 +18,129 @@
 #include "lyre/server/access_log.h"
 #include "lyre/server/engine_service.h"
 #include "lyre/server/server.h"
+#include "lyre/service_manager.h"
 #include "lyre/stop_signals.h"
 #include "lyre/subcommand.h"
 
 namespace lyre::command {
 namespace {
 
+// For those who wait for the model when it will never come: long enough to tell them so.
+constexpr std::chrono::milliseconds kToTellTheWaiting{1000};
+// How often the engine is asked whether its device is still there.
+constexpr std::chrono::seconds kHealthInterval{1};
+
 /// The wait of the main thread for the signal that ends the server.
 class StopRequest {
  public:
+  explicit StopRequest(const ServiceManager& manager) : manager_(manager) {}
+
   void signal(int count) {
     const std::unique_lock lock(mutex_);
-    // While the model loads nothing is running that could be finished; and whoever asks twice
-    // means it.
-    if (!serving_) ::_exit(kExitOk);
-    if (count > 1) ::_exit(kExitInterrupted);
+    manager_.notify("STOPPING=1\nSTATUS=Stopping");
+    if (!loaded_) {
+      // Nothing runs that could be finished; only those who wait for the model are told.
+      if (server_ != nullptr) server_->stop(kToTellTheWaiting);
+      ::_exit(kExitOk);
+    }
+    if (count > 1) ::_exit(kExitInterrupted);  // whoever asks twice means it
     requested_ = true;
+    if (server_ != nullptr) server_->begin_stop();
     changed_.notify_one();
   }
-  void wait() {
+  /// Signals stop this server while it lives.
+  class Target {
+   public:
+    Target(StopRequest& stop, server::Server& server) : stop_(stop) { stop_.set_server(&server); }
+    ~Target() { stop_.set_server(nullptr); }
+    Target(const Target&) = delete;
+    Target& operator=(const Target&) = delete;
+
+   private:
+    StopRequest& stop_;
+  };
+  void loaded() {
+    const std::lock_guard lock(mutex_);
+    loaded_ = true;
+  }
+  /// True as soon as the stop is requested, false when the time is over.
+  bool wait_for(std::chrono::milliseconds time) {
     std::unique_lock lock(mutex_);
-    serving_ = true;
-    changed_.wait(lock, [&] { return requested_; });
+    return changed_.wait_for(lock, time, [&] { return requested_; });
   }
 
  private:
+  void set_server(server::Server* server) {
+    const std::lock_guard lock(mutex_);
+    server_ = server;
+  }
+
+  const ServiceManager& manager_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool serving_ = false, requested_ = false;
+  server::Server* server_ = nullptr;
+  bool loaded_ = false, requested_ = false;
 };
 
 std::string url(const server::ServerConfig& config, uint16_t port) {
   const bool ipv6 = config.host.find(':') != std::string::npos;
   return "http://" + (ipv6 ? "[" + config.host + "]" : config.host) + ":" + std::to_string(port);
+}
+
+std::string failed_steps(const WarmupReport& report) {
+  std::string names;
+  for (const WarmupStepReport& step : report.steps) {
+    if (step.outcome != WarmupStepReport::Outcome::kFailed) continue;
+    names += (names.empty() ? "" : ",") + step.name;
+  }
+  return names;
+}
+
+void log_ready(const Settings& settings, const server::Server& server, const EngineInfo& info,
+               double load_ms, const WarmupReport& warmup) {
+  log_info("ready", {{"url", url(settings.server, server.port())},
+                     {"model", info.model_name},
+                     {"family", info.family},
+                     {"voices", info.voices.size()},
+                     {"default_voice", info.default_voice},
+                     {"backend", info.language_model_backend},
+                     {"weights", info.weights},
+                     {"load_ms", load_ms},
+                     {"ready_ms", server.ready_ms().value_or(0)},
+                     {"warm", warmup.warm},
+                     {"warmup_ms", warmup.total_ms},
+                     {"first_request_ms", warmup.first_request_ms.value_or(0)},
+                     {"failed_steps", failed_steps(warmup)}});
+}
+
+/// Warms up as the settings say and announces, when the time for it has come, that the server is
+/// ready.
+void make_ready(const Settings& settings, const ServiceManager& manager, server::Server& server,
+                Engine& engine, double load_ms) {
+  const auto announce = [&](const WarmupReport& warmup) {
+    log_ready(settings, server, engine.info(), load_ms, warmup);
+    manager.notify("READY=1\nSTATUS=Ready");
+  };
+  server::SpeechService service = server::serve_engine(engine);
+  if (!settings.warmup) {
+    server.serve(std::move(service));
+    announce({});
+    return;
+  }
+  manager.notify("STATUS=Warming up");
+  server::Server::StartWarmup options;
+  options.whole = settings.engine.snac_warmup.value_or(true);
+  const bool ready_when_loaded = settings.server.ready_when == server::ReadyWhen::kLoaded;
+  if (ready_when_loaded) options.begun = [&] { announce({}); };
+  const WarmupReport warmup = server.warm_up_and_serve(std::move(service), options);
+  if (!ready_when_loaded) {
+    if (server.ready_ms()) announce(warmup);  // else it was stopped before
+    return;
+  }
+  log_info("warmed up", {{"warm", warmup.warm},
+                         {"warmup_ms", warmup.total_ms},
+                         {"first_request_ms", warmup.first_request_ms.value_or(0)},
+                         {"failed_steps", failed_steps(warmup)}});
 }
 
 int serve(const CommandLine& line) {
@@ -60,45 +153,61 @@ int serve(const CommandLine& line) {
     print_error(located.error().message);
     return kExitModel;
   }
-  StopRequest stop;
+  const ServiceManager manager = ServiceManager::from_environment();
+  StopRequest stop(manager);
   const StopSignals signals([&](int count, int) { stop.signal(count); });
 
   // Declared before the server, which refers to it and so must end first.
   std::unique_ptr<Engine> engine;
-  settings->server.version = kVersion;
-  settings->server.access_log = server::log_access;
-  auto opened = server::Server::open(settings->server);
+  server::ServerConfig& config = settings->server;
+  config.version = kVersion;
+  config.access_log = server::log_access;
+  // As many as can be spoken or wait for their turn when the time has come.
+  config.max_early_requests = static_cast<int>(std::min<int64_t>(
+      config.max_connections, int64_t{settings->engine.max_batch} + settings->engine.max_queue));
+  auto opened = server::Server::open(config);
   if (!opened) {
     print_error(opened.error().message);
     return opened.error().code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailed;
   }
   const std::unique_ptr<server::Server> server = *std::move(opened);
-  log_info("listening", {{"url", url(settings->server, server->port())}});
+  const StopRequest::Target target(stop, *server);
+  log_info("listening", {{"url", url(config, server->port())}});
 
+  std::optional<StartingService> starting(manager);
+  manager.notify("STATUS=Loading the model");
   const TimePoint start = Clock::now();
-  auto loaded = Engine::open(settings->engine);
+  EngineConfig engine_config = settings->engine;
+  engine_config.snac_warmup = false;  // a part of the warm-up that follows, if that is wanted
+  auto loaded = Engine::open(engine_config);
   if (!loaded) {
     print_error(loaded.error().message);
+    server->stop(kToTellTheWaiting);
     return model_exit_code(loaded.error());
   }
   engine = *std::move(loaded);
-  server->serve(server::serve_engine(*engine));
-  const EngineInfo& info = engine->info();
-  log_info("ready", {{"url", url(settings->server, server->port())},
-                     {"model", info.model_name},
-                     {"family", info.family},
-                     {"voices", info.voices.size()},
-                     {"default_voice", info.default_voice},
-                     {"backend", info.language_model_backend},
-                     {"weights", info.weights},
-                     {"load_ms", milliseconds_since(start)}});
-  stop.wait();
+  stop.loaded();
+  make_ready(*settings, manager, *server, *engine, milliseconds_since(start));
+  starting.reset();
+
+  int exit_code = kExitOk;
+  while (!stop.wait_for(kHealthInterval)) {
+    const Status health = engine->health();
+    if (health) continue;
+    // Nothing will be spoken any more: a new process is what helps.
+    log_error("the engine failed", {{"error", health.error().message}});
+    exit_code = kExitFailed;
+    break;
+  }
   log_info("stopping", {{"running", engine->stats().running}, {"seconds", settings->stop_seconds}});
+  // The streams may take longer to end than the service manager would wait.
+  manager.notify("STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=" +
+                 std::to_string((int64_t{settings->stop_seconds} + 10) * 1'000'000));
   if (!server->stop(std::chrono::seconds(settings->stop_seconds))) {
     log_warning("streams were cut off by the stop");
   }
   log_info("stopped");
-  return kExitOk;
+  return exit_code;
 }
 
 }  // namespace
@@ -106,9 +215,9 @@ int serve(const CommandLine& line) {
 void add_serve(CLI::App& app, int& exit_code) {
   auto line = std::make_shared<CommandLine>();
   CLI::App* serve_app = app.add_subcommand("serve", "Serve speech over HTTP");
-  add_settings(
-      *serve_app, *line,
-      {SettingGroup::kServer, SettingGroup::kModel, SettingGroup::kSampling, SettingGroup::kLog});
+  add_settings(*serve_app, *line,
+               {SettingGroup::kServer, SettingGroup::kWarmup, SettingGroup::kModel,
+                SettingGroup::kSampling, SettingGroup::kLog});
   serve_app->footer(
       "Examples:\n"
       "  lyre serve\n"

@@ -19,10 +19,11 @@ struct Settings {
   EngineConfig engine;              // model and codec as given, see locate_models
   server::ServerConfig server;
   int stop_seconds = 30;  // given to running streams when the server is stopped
+  bool warmup = true;     // when the server starts
   LogSettings log;
 };
 
-enum class SettingGroup : uint8_t { kModel, kSampling, kServer, kLog };
+enum class SettingGroup : uint8_t { kModel, kSampling, kServer, kWarmup, kLog };
 enum class SettingKind : uint8_t { kValue, kPath, kSwitch };
 
 /// One row of the table that flags, environment, file and documentation come from.

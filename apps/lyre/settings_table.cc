@@ -60,6 +60,31 @@ Status read_switch(const std::string& text, bool& out) {
   return ok_status();
 }
 
+/// "30", "30s", "500ms", "5m", "off".
+Status read_seconds(std::string_view text, double& out) {
+  struct Unit {
+    std::string_view name;
+    double seconds;
+  };
+  static constexpr Unit kUnits[] = {{"ms", 1e-3}, {"s", 1}, {"m", 60}};
+  constexpr double kMostSeconds = 86'400;
+  std::string number(text);
+  double unit_seconds = 1;
+  for (const Unit& unit : kUnits) {
+    if (!text.ends_with(unit.name)) continue;
+    number = text.substr(0, text.size() - unit.name.size());
+    unit_seconds = unit.seconds;
+    break;
+  }
+  double value = 0;
+  const bool off = text == "off";
+  if (!off && (!parse(number, value) || !(value >= 0 && value * unit_seconds <= kMostSeconds))) {
+    return expected("seconds up to a day, as 30, 500ms, 30s or 5m, or off", text);
+  }
+  out = value * unit_seconds;
+  return ok_status();
+}
+
 std::vector<std::string> split_at_commas(std::string_view text) {
   std::vector<std::string> parts;
   while (!text.empty()) {
@@ -77,6 +102,7 @@ constexpr int kMostInt = std::numeric_limits<int>::max();
 constexpr auto kModel = SettingGroup::kModel;
 constexpr auto kSampling = SettingGroup::kSampling;
 constexpr auto kServer = SettingGroup::kServer;
+constexpr auto kWarmup = SettingGroup::kWarmup;
 constexpr auto kLog = SettingGroup::kLog;
 constexpr auto kValue = SettingKind::kValue;
 constexpr auto kPath = SettingKind::kPath;
@@ -206,6 +232,46 @@ const Setting kTable[] = {
     {"server.stop_seconds", "--stop-seconds", "LYRE_STOP_SECONDS", nullptr, "N",
      "Time for running streams to end after SIGTERM (default: 30)", kServer, kValue,
      [](Settings& s, const std::string& v) { return read_integer(v, 0, 86'400, s.stop_seconds); }},
+
+    {"warmup", "--warmup", "LYRE_WARMUP", nullptr, "",
+     "Warm everything up when the server starts (default: true)", kWarmup, kSwitch,
+     [](Settings& s, const std::string& v) { return read_switch(v, s.warmup); }},
+    {"snac_warmup", "--snac-warmup", "LYRE_SNAC_WARMUP", "ENABLE_SNAC_WARMUP", "",
+     "The codec and whole requests are part of that (default: true)", kWarmup, kSwitch,
+     [](Settings& s, const std::string& v) {
+       return read_switch(v, s.engine.snac_warmup.emplace());
+     }},
+    {"ready_when", "--ready-when", "LYRE_READY_WHEN", nullptr, "loaded|warm",
+     "When requests are let through and /readyz is 200 (default: warm)", kWarmup, kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       if (v != "loaded" && v != "warm") return expected("loaded or warm", v);
+       s.server.ready_when = v == "warm" ? server::ReadyWhen::kWarm : server::ReadyWhen::kLoaded;
+       return ok_status();
+     }},
+    {"early_requests", "--early-requests", "LYRE_EARLY_REQUESTS", nullptr, "wait|refuse",
+     "What becomes of requests that come before (default: wait)", kWarmup, kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       if (v != "wait" && v != "refuse") return expected("wait or refuse", v);
+       s.server.early_requests =
+           v == "wait" ? server::EarlyRequests::kWait : server::EarlyRequests::kRefuse;
+       return ok_status();
+     }},
+    {"early_wait_seconds", "--early-wait-seconds", "LYRE_EARLY_WAIT_SECONDS", nullptr, "N",
+     "How long one of those waits before it gets 503 (default: 30)", kWarmup, kValue,
+     [](Settings& s, const std::string& v) {
+       int seconds = 0;
+       Status status = read_integer(v, 0, 86'400, seconds);
+       if (status) s.server.early_wait = std::chrono::seconds(seconds);
+       return status;
+     }},
+    {"keep_warm", "--keep-warm", "LYRE_KEEP_WARM", nullptr, "INTERVAL",
+     "Idle for so long, run what keeps the models warm: 30, 500ms, 30s, 5m (default: off)", kWarmup,
+     kValue,
+     [](Settings& s, const std::string& v) { return read_seconds(v, s.engine.keep_warm_seconds); }},
+    {"warmup_faults", "--warmup-faults", "LYRE_WARMUP_FAULTS", nullptr, "STEP=KIND,...",
+     "Make steps of the warm-up fail, to try out what follows: error, throw, alloc or stall:MS",
+     kWarmup, kValue,
+     [](Settings& s, const std::string& v) { return assign(s.engine.warmup_faults, v); }},
 
     {"log.level", "--log-level", "LYRE_LOG_LEVEL", "LOG_LEVEL", "LEVEL",
      "debug, info, warning, error or off (default: info for serve, else warning)", kLog, kValue,

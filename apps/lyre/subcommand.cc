@@ -17,6 +17,8 @@ const char* group_title(SettingGroup group) {
       return "Sampling";
     case SettingGroup::kServer:
       return "Server";
+    case SettingGroup::kWarmup:
+      return "Warm-up";
     case SettingGroup::kLog:
       return "Log";
   }

@@ -140,6 +140,62 @@ TEST(Settings, EveryValueArrives) {
   EXPECT_EQ(settings->log.format, LogFormat::kJson);
 }
 
+TEST(Settings, TheWarmUpsArrive) {
+  const Settings defaults;
+  EXPECT_TRUE(defaults.warmup);
+  EXPECT_FALSE(defaults.engine.snac_warmup.has_value());  // the engine looks by itself
+  const auto settings = from_flags({{"warmup", "Off"},
+                                    {"snac_warmup", "NO"},
+                                    {"ready_when", "loaded"},
+                                    {"early_requests", "refuse"},
+                                    {"early_wait_seconds", "7"},
+                                    {"keep_warm", "5m"},
+                                    {"warmup_faults", "lm.*=error"}});
+  ASSERT_TRUE(settings.ok()) << settings.error().message;
+  EXPECT_FALSE(settings->warmup);
+  EXPECT_EQ(settings->engine.snac_warmup, false);
+  EXPECT_EQ(settings->server.ready_when, server::ReadyWhen::kLoaded);
+  EXPECT_EQ(settings->server.early_requests, server::EarlyRequests::kRefuse);
+  EXPECT_EQ(settings->server.early_wait, std::chrono::seconds(7));
+  EXPECT_EQ(settings->engine.keep_warm_seconds, 300);
+  EXPECT_EQ(settings->engine.warmup_faults, "lm.*=error");
+}
+
+TEST(Settings, KeepWarmTakesUnits) {
+  const std::pair<const char*, double> good[] = {{"30", 30},  {"30s", 30},    {"0.5", 0.5},
+                                                 {"5m", 300}, {"250ms", .25}, {"off", 0},
+                                                 {"0", 0},    {"0ms", 0},     {"86400", 86'400}};
+  for (const auto& [text, seconds] : good) {
+    const auto settings = from_flags({{"keep_warm", text}});
+    ASSERT_TRUE(settings.ok()) << text << ": " << settings.error().message;
+    EXPECT_DOUBLE_EQ(settings->engine.keep_warm_seconds, seconds) << text;
+  }
+  for (const char* text :
+       {"", "s", "-1", "1h", "30 s", "nan", "inf", "infs", "86401", "2000m", "on"}) {
+    EXPECT_NE(error_of(from_flags({{"keep_warm", text}})).find("keep_warm: expected seconds"),
+              std::string::npos)
+        << text;
+  }
+}
+
+TEST(Settings, TheNameOfTheSystemThatLyreReplacesIsTaken) {
+  for (const auto& [value, on] : std::map<std::string, bool>{{"true", true},
+                                                             {"FALSE", false},
+                                                             {"1", true},
+                                                             {"0", false},
+                                                             {"Yes", true},
+                                                             {"no", false}}) {
+    const auto given = read_settings_environment(environment({{"ENABLE_SNAC_WARMUP", value}}));
+    const auto settings = resolve_settings({}, given, {});
+    ASSERT_TRUE(settings.ok()) << value;
+    EXPECT_EQ(settings->engine.snac_warmup, on) << value;
+  }
+  const auto given = read_settings_environment(environment({{"ENABLE_SNAC_WARMUP", "maybe"}}));
+  const std::string message = error_of(resolve_settings({}, given, {}));
+  EXPECT_TRUE(message.starts_with("ENABLE_SNAC_WARMUP: expected ")) << message;
+  EXPECT_NE(message.find("'maybe'"), message.npos) << message;
+}
+
 TEST(Settings, WhatIsNoValueIsAnError) {
   const std::pair<const char*, const char*> cases[] = {{"threads", ""},
                                                        {"threads", "1.5"},
