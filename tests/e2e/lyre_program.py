@@ -37,10 +37,12 @@ def eventually(condition):
 
 
 class Server:
-    """`lyre serve` on a free port; its log is read line by line."""
+    """`lyre serve` on a free port; its log is read line by line. Not `ready`: it only listens yet."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, ready=True, environment=None):
         self.flags = [str(flag) for flag in flags]
+        self._first_line = "ready" if ready else "listening"
+        self._environment = environment
         self.log = []
         self._open = []  # connections and responses
         self._changed = threading.Condition()
@@ -48,10 +50,10 @@ class Server:
     def __enter__(self):
         self.process = subprocess.Popen(
             [PROGRAM, "serve", "--port", "0", "--log-format", "json", *self.flags],
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, env=self._environment)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        url = self.wait_for("ready")["url"]
+        url = self.wait_for(self._first_line)["url"]
         self.port = int(url.rsplit(":", 1)[1])
         return self
 
