@@ -58,7 +58,7 @@ bench: setup-test
 	python3 tools/bench.py $(RELEASE) $(BENCH_FLAGS)
 
 format:
-	find src apps tests bench -name '*.h' -o -name '*.cc' | xargs clang-format -i
+	find src apps examples tests bench -name '*.h' -o -name '*.cc' | xargs clang-format -i
 
 lint:
 	python3 tests/lint/lint.py

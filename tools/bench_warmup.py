@@ -263,7 +263,7 @@ def measure_idle(program, case, idle_s, repetitions, keep_warm):
     if len({r["audio"] for r in after + behind}) != 1:
         raise SystemExit("%s: the audio differs between requests" % case.name)
     row = {"voice": case.name, "idle_s": idle_s, "keep_warm_s": keep_warm, "repetitions": repetitions,
-           "idle_cpu_percent": 100 * idle_cpu / idle_wall if idle_wall > 0.5 else None}
+           "idle_cpu_percent": 100 * idle_cpu / idle_wall if idle_s else None}
     for time_name in ("first_audio_ms", "total_ms"):
         row[time_name] = {"after_idle": spread([r[time_name] for r in after]),
                           "back_to_back": spread([r[time_name] for r in behind])}
@@ -330,9 +330,10 @@ def part_start(program, cases, o):
         try:
             kinds = [("warm", o.warm_flags), ("no warm-up", o.cold_flags)]
             if o.cache:
-                # The first start fills the folder.
-                measure_start(program, case, ["--cache-dir", folder], 1)
-                kinds += [("warm, cached weights", ["--cache-dir", folder])]
+                # Weights that are converted at the start, which the cache spares; the first start fills its folder.
+                int8 = ["--weights", "int8"]
+                kinds += [("warm, int8", int8), ("warm, int8, cached", int8 + ["--cache-dir", folder])]
+                measure_start(program, case, int8 + ["--cache-dir", folder], 1)
             for name, flags in kinds:
                 shown = ["CACHE" if flag == folder else flag for flag in flags]
                 row = {"voice": case.name, "case": name, "flags": shown, **read}
@@ -436,7 +437,7 @@ def main():
     a.add_argument("--keep-warm", type=float, default=1, help="interval, seconds")
     a.add_argument("--side-by-side", type=int, default=20, help="servers that are idle at the same time")
     a.add_argument("--starts", type=int, default=10)
-    a.add_argument("--cache", action="store_true", help="measure starts with --cache-dir too")
+    a.add_argument("--cache", action="store_true", help="measure starts with int8 weights too, with and without --cache-dir")
     a.add_argument("--drop-caches", action="store_true", help="empty the page cache of the whole machine for it")
     o = a.parse_args()
     if o.source:
@@ -445,6 +446,8 @@ def main():
     if not o.build:
         a.error("name the build folder")
     program = str(Path(o.build).resolve() / "bin" / "lyre")
+    if o.cache and b"--cache-dir" not in subprocess.run([program, "serve", "--help"], capture_output=True).stdout:
+        a.error("--cache: this program has no --cache-dir")
     cases = [Case("demo", ROOT / "voices/demo", None)]
     if o.random_voice:
         cases.append(Case("random", o.random_voice, o.random_max_tokens))

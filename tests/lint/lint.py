@@ -49,7 +49,7 @@ NOT_IN_HEADERS = re.compile(r"(boost/json\b|spdlog/|prometheus/)")
 VAGUE_FOLDERS = {"utils", "util", "common", "helpers", "helper", "misc"}
 SOURCES = {".h", ".cc", ".cu", ".cuh"}
 HEADERS = {".h", ".cuh"}
-FORMATTED = ("src/", "apps/", "tests/", "bench/")
+FORMATTED = ("src/", "apps/", "examples/", "tests/", "bench/")
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:home|root|work|Users|mnt)/\w")
 MOST_TEXT_BYTES = 4 << 20
 
