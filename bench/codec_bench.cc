@@ -20,6 +20,7 @@
 
 #include "lyre/codec/cpu/cpu_codec.h"
 #include "lyre/codec/cpu/matmul.h"
+#include "lyre/codec/cpu/pack_layers.h"
 #include "lyre/codec/snac_geometry.h"
 
 namespace lyre {
@@ -216,8 +217,13 @@ void product(benchmark::State& state) {
   const auto taps = static_cast<int>(state.range(1));
   const auto depth = static_cast<int>(state.range(2));
   const int64_t rows = state.range(3);
-  const snac_cpu::PackedMatrix m(
-      outputs, taps, depth, [](int, int, int) { return 0.01f; }, [](int) { return 0.0f; });
+  const ConvWeights layer = {
+      outputs,
+      depth,
+      taps,
+      std::vector<float>(static_cast<size_t>(outputs) * static_cast<size_t>(taps * depth), 0.01f),
+      {}};
+  const snac_cpu::PackedMatrix m = snac_cpu::pack_convolution(layer);
   const int64_t stride = snac_cpu::pad_channels(depth);
   const snac_cpu::AlignedFloats x((rows + taps) * stride);
   snac_cpu::AlignedFloats y(rows * m.outputs());

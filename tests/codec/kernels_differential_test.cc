@@ -10,6 +10,7 @@
 #include "lyre/base/philox.h"
 #include "lyre/codec/cpu/elementwise.h"
 #include "lyre/codec/cpu/matmul.h"
+#include "lyre/codec/cpu/pack_layers.h"
 #include "lyre/codec/reference/snac_layers.h"
 #include "lyre/codec/snac_geometry.h"
 #include "support/compare.h"
@@ -56,13 +57,14 @@ void check_matmul(const MatmulShape& shape) {
   SCOPED_TRACE(testing::Message() << shape.outputs << " outputs, " << shape.taps << " taps of "
                                   << shape.depth << ", " << shape.rows << " rows");
   Random random(1);
-  const auto weight = random.values(int64_t{shape.outputs} * shape.taps * shape.depth);
-  const auto bias = random.values(shape.outputs);
+  const ConvWeights layer = {shape.outputs, shape.depth, shape.taps,
+                             random.values(int64_t{shape.outputs} * shape.taps * shape.depth),
+                             random.values(shape.outputs)};
+  const std::vector<float>& bias = layer.bias;
   const auto w = [&](int n, int tap, int k) {
-    return weight[static_cast<size_t>((n * shape.taps + tap) * shape.depth + k)];
+    return layer.weight[static_cast<size_t>((n * shape.depth + k) * shape.taps + tap)];
   };
-  const PackedMatrix m(shape.outputs, shape.taps, shape.depth, w,
-                       [&](int n) { return bias[static_cast<size_t>(n)]; });
+  const PackedMatrix m = pack_convolution(layer);
   const int64_t x_stride = shape.depth + 3;  // rows need no alignment
   const int64_t y_stride = m.outputs() + kLaneBlock;
   const auto x = random.values((shape.rows + shape.taps) * x_stride);

@@ -18,7 +18,7 @@ Result<std::unique_ptr<Codec>> open_codec(const CodecOptions& options, ThreadPoo
   if (options.backend == CodecBackend::kCuda) {
     return Error{ErrorCode::kUnavailable, "codec: this build has no cuda backend"};
   }
-  LYRE_ASSIGN_OR_RETURN(SnacDecoderWeights weights, load_snac_decoder(options.folder));
+  LYRE_ASSIGN_OR_RETURN(SnacDecoderWeights weights, load_snac_decoder(options.folder, threads));
   if (options.backend == CodecBackend::kReference) {
     return make_reference_codec(std::move(weights), options.max_streams,
                                 options.most_frames_per_push);

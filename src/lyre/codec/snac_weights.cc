@@ -1,5 +1,6 @@
 #include "lyre/codec/snac_weights.h"
 
+#include <iterator>
 #include <string>
 
 #include "lyre/codec/snac_geometry.h"
@@ -12,81 +13,78 @@ std::string indexed(const std::string& prefix, int index) {
   return prefix + "." + std::to_string(index);
 }
 
-ConvWeights read_conv(WeightReader& read, const std::string& module, int outputs,
-                      int inputs_per_output, int taps, bool has_bias = true) {
-  ConvWeights w{outputs, inputs_per_output, taps, {}, {}};
-  w.weight = read.normed(module, {outputs, inputs_per_output, taps});
-  if (has_bias) w.bias = read.plain(module + ".bias", {outputs});
-  return w;
+void read_conv(WeightReader& read, const std::string& module, int outputs, int inputs_per_output,
+               int taps, ConvWeights& w, bool has_bias = true) {
+  w.outputs = outputs;
+  w.inputs_per_output = inputs_per_output;
+  w.taps = taps;
+  read.normed(module, {outputs, inputs_per_output, taps}, w.weight);
+  if (has_bias) read.plain(module + ".bias", {outputs}, w.bias);
 }
 
-SnakeWeights read_snake(WeightReader& read, const std::string& module, int channels) {
-  return {read.plain(module + ".alpha", {1, channels, 1})};
+void read_snake(WeightReader& read, const std::string& module, int channels, SnakeWeights& w) {
+  read.plain(module + ".alpha", {1, channels, 1}, w.alpha);
 }
 
-ResidualUnitWeights read_unit(WeightReader& read, const std::string& module, int channels,
-                              int dilation) {
+void read_unit(WeightReader& read, const std::string& module, int channels, int dilation,
+               ResidualUnitWeights& u) {
   const std::string b = module + ".block";
-  ResidualUnitWeights u;
   u.dilation = dilation;
-  u.snake_in = read_snake(read, b + ".0", channels);
-  u.depthwise = read_conv(read, b + ".1", channels, 1, kDepthwiseTaps);
-  u.snake_mid = read_snake(read, b + ".2", channels);
-  u.pointwise = read_conv(read, b + ".3", channels, channels, 1);
-  return u;
+  read_snake(read, b + ".0", channels, u.snake_in);
+  read_conv(read, b + ".1", channels, 1, kDepthwiseTaps, u.depthwise);
+  read_snake(read, b + ".2", channels, u.snake_mid);
+  read_conv(read, b + ".3", channels, channels, 1, u.pointwise);
 }
 
-DecoderBlockWeights read_decoder_block(WeightReader& read, const std::string& module,
-                                       const SnacConfig& config, int block) {
+void read_units(WeightReader& read, const std::string& block, int& child, int channels,
+                std::vector<ResidualUnitWeights>& units) {
+  units.resize(std::size(kDilations));
+  for (size_t k = 0; k < units.size(); ++k) {
+    read_unit(read, indexed(block, child++), channels, kDilations[k], units[k]);
+  }
+}
+
+void read_decoder_block(WeightReader& read, const std::string& module, const SnacConfig& config,
+                        int block, DecoderBlockWeights& w) {
   const std::string b = module + ".block";
   const int inputs = config.decoder_channels(block - 1);
   const int outputs = config.decoder_channels(block);
-  DecoderBlockWeights w;
-  w.snake = read_snake(read, b + ".0", inputs);
+  read_snake(read, b + ".0", inputs, w.snake);
   w.upsample.inputs = inputs;
   w.upsample.outputs = outputs;
   w.upsample.stride = config.decoder_rates[static_cast<size_t>(block)];
-  w.upsample.weight = read.normed(b + ".1", {inputs, outputs, 2 * w.upsample.stride});
-  w.upsample.bias = read.plain(b + ".1.bias", {outputs});
+  read.normed(b + ".1", {inputs, outputs, 2 * w.upsample.stride}, w.upsample.weight);
+  read.plain(b + ".1.bias", {outputs}, w.upsample.bias);
   int child = 2;
   if (config.noise) {
-    w.noise = read_conv(read, indexed(b, child++) + ".linear", outputs, outputs, 1, false);
+    read_conv(read, indexed(b, child++) + ".linear", outputs, outputs, 1, w.noise, false);
   }
-  for (const int dilation : kDilations) {
-    w.units.push_back(read_unit(read, indexed(b, child++), outputs, dilation));
-  }
-  return w;
+  read_units(read, b, child, outputs, w.units);
 }
 
-EncoderBlockWeights read_encoder_block(WeightReader& read, const std::string& module, int inputs,
-                                       int stride) {
+void read_encoder_block(WeightReader& read, const std::string& module, int inputs, int stride,
+                        EncoderBlockWeights& w) {
   const std::string b = module + ".block";
-  EncoderBlockWeights w;
   int child = 0;
-  for (const int dilation : kDilations) {
-    w.units.push_back(read_unit(read, indexed(b, child++), inputs, dilation));
-  }
-  w.snake = read_snake(read, indexed(b, child++), inputs);
+  read_units(read, b, child, inputs, w.units);
+  read_snake(read, indexed(b, child++), inputs, w.snake);
   w.stride = stride;
-  w.downsample = read_conv(read, indexed(b, child), 2 * inputs, inputs, 2 * stride);
-  return w;
+  read_conv(read, indexed(b, child), 2 * inputs, inputs, 2 * stride, w.downsample);
 }
 
-std::vector<QuantizerWeights> read_quantizers(WeightReader& read, const SnacConfig& config,
-                                              bool with_in_proj) {
-  std::vector<QuantizerWeights> out;
+void read_quantizers(WeightReader& read, const SnacConfig& config, bool with_in_proj,
+                     std::vector<QuantizerWeights>& quantizers) {
+  quantizers.resize(static_cast<size_t>(config.levels()));
   for (int level = 0; level < config.levels(); ++level) {
     const std::string q = indexed("quantizer.quantizers", level);
-    QuantizerWeights w;
+    QuantizerWeights& w = quantizers[static_cast<size_t>(level)];
     w.stride = config.vq_strides[static_cast<size_t>(level)];
-    w.codebook = read.plain(q + ".codebook.weight", {config.codebook_size, config.codebook_dim});
-    w.out_proj = read_conv(read, q + ".out_proj", config.latent_dim, config.codebook_dim, 1);
+    read.plain(q + ".codebook.weight", {config.codebook_size, config.codebook_dim}, w.codebook);
+    read_conv(read, q + ".out_proj", config.latent_dim, config.codebook_dim, 1, w.out_proj);
     if (with_in_proj) {
-      w.in_proj = read_conv(read, q + ".in_proj", config.codebook_dim, config.latent_dim, 1);
+      read_conv(read, q + ".in_proj", config.codebook_dim, config.latent_dim, 1, w.in_proj);
     }
-    out.push_back(std::move(w));
   }
-  return out;
 }
 
 Result<TensorArchive> open_checkpoint(const std::filesystem::path& folder) {
@@ -115,26 +113,34 @@ int64_t SnacDecoderWeights::parameters() const {
   return n;
 }
 
-Result<SnacDecoderWeights> load_snac_decoder(const std::filesystem::path& folder) {
+Result<SnacDecoderWeights> load_snac_decoder(const std::filesystem::path& folder,
+                                             ThreadPool& threads) {
   SnacDecoderWeights w;
   LYRE_ASSIGN_OR_RETURN(w.config, read_snac_config(folder / "config.json"));
   LYRE_ASSIGN_OR_RETURN(const TensorArchive archive, open_checkpoint(folder));
   WeightReader read(archive);
   const SnacConfig& c = w.config;
-  w.quantizers = read_quantizers(read, c, false);
+  read_quantizers(read, c, false, w.quantizers);
   const std::string model = "decoder.model";
   int child = 0;
-  w.depthwise_in = read_conv(read, indexed(model, child++), c.latent_dim, 1, kDepthwiseTaps);
-  w.pointwise_in = read_conv(read, indexed(model, child++), c.decoder_dim, c.latent_dim, 1);
+  read_conv(read, indexed(model, child++), c.latent_dim, 1, kDepthwiseTaps, w.depthwise_in);
+  read_conv(read, indexed(model, child++), c.decoder_dim, c.latent_dim, 1, w.pointwise_in);
   const int blocks = static_cast<int>(c.decoder_rates.size());
+  w.blocks.resize(c.decoder_rates.size());
   for (int block = 0; block < blocks; ++block) {
-    w.blocks.push_back(read_decoder_block(read, indexed(model, child++), c, block));
+    read_decoder_block(read, indexed(model, child++), c, block,
+                       w.blocks[static_cast<size_t>(block)]);
   }
   const int last = c.decoder_channels(blocks - 1);
-  w.snake_out = read_snake(read, indexed(model, child++), last);
-  w.head = read_conv(read, indexed(model, child), 1, last, kDepthwiseTaps);
-  LYRE_RETURN_IF_ERROR(read.status());
+  read_snake(read, indexed(model, child++), last, w.snake_out);
+  read_conv(read, indexed(model, child), 1, last, kDepthwiseTaps, w.head);
+  LYRE_RETURN_IF_ERROR(read.finish(threads));
   return w;
+}
+
+Result<SnacDecoderWeights> load_snac_decoder(const std::filesystem::path& folder) {
+  ThreadPool alone(1);
+  return load_snac_decoder(folder, alone);
 }
 
 Result<SnacEncoderWeights> load_snac_encoder(const std::filesystem::path& folder) {
@@ -146,14 +152,17 @@ Result<SnacEncoderWeights> load_snac_encoder(const std::filesystem::path& folder
   const std::string model = "encoder.block";
   int child = 0;
   int channels = c.encoder_dim;
-  w.conv_in = read_conv(read, indexed(model, child++), channels, 1, kDepthwiseTaps);
-  for (const int stride : c.encoder_rates) {
-    w.blocks.push_back(read_encoder_block(read, indexed(model, child++), channels, stride));
+  read_conv(read, indexed(model, child++), channels, 1, kDepthwiseTaps, w.conv_in);
+  w.blocks.resize(c.encoder_rates.size());
+  for (size_t block = 0; block < w.blocks.size(); ++block) {
+    read_encoder_block(read, indexed(model, child++), channels, c.encoder_rates[block],
+                       w.blocks[block]);
     channels *= 2;
   }
-  w.depthwise_out = read_conv(read, indexed(model, child), channels, 1, kDepthwiseTaps);
-  w.quantizers = read_quantizers(read, c, true);
-  LYRE_RETURN_IF_ERROR(read.status());
+  read_conv(read, indexed(model, child), channels, 1, kDepthwiseTaps, w.depthwise_out);
+  read_quantizers(read, c, true, w.quantizers);
+  ThreadPool alone(1);
+  LYRE_RETURN_IF_ERROR(read.finish(alone));
   return w;
 }
 

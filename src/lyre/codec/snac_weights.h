@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lyre/base/result.h"
+#include "lyre/base/thread_pool.h"
 #include "lyre/codec/snac_config.h"
 
 namespace lyre {
@@ -87,7 +88,9 @@ struct SnacEncoderWeights {
 /// Reads a SNAC folder: config.json, and model.safetensors or (where there is none)
 /// pytorch_model.bin. f32, f16 and bf16 tensors; either spelling of weight norm, or none. The norm
 /// is folded here, once: weight = g * v / |v|, |v| over all axes but the first.
-Result<SnacDecoderWeights> load_snac_decoder(const std::filesystem::path& folder);
+Result<SnacDecoderWeights> load_snac_decoder(const std::filesystem::path& folder,
+                                             ThreadPool& threads);
+Result<SnacDecoderWeights> load_snac_decoder(const std::filesystem::path& folder);  // alone
 Result<SnacEncoderWeights> load_snac_encoder(const std::filesystem::path& folder);
 
 /// Weights of the true shapes with random values that keep the signal in range: for benchmarks and

@@ -20,6 +20,9 @@ class AlignedFloats {
  public:
   AlignedFloats() = default;
   explicit AlignedFloats(int64_t size);
+  /// Not initialised and not even touched, for who writes all of it, on several threads perhaps:
+  /// the first touch of memory costs more than what is written.
+  static AlignedFloats untouched(int64_t size);
 
   float* data() noexcept { return data_.get(); }
   const float* data() const noexcept { return data_.get(); }

@@ -30,7 +30,7 @@ struct CpuStream {
 class CpuCodec final : public Codec {
  public:
   CpuCodec(const SnacDecoderWeights& weights, const CpuCodecOptions& options, ThreadPool& threads)
-      : plan_(weights),
+      : plan_(weights, threads),
         drain_frames_(Pipeline::drain_frames(weights.config)),
         round_frames_(std::max(kRoundFrames, drain_frames_ + 1)),
         pipeline_(plan_, threads, round_frames_, round_frames_),

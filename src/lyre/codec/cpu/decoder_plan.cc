@@ -20,16 +20,17 @@ class StateLayout {
 
 }  // namespace
 
-DecoderPlan::DecoderPlan(const SnacDecoderWeights& w)
+DecoderPlan::DecoderPlan(const SnacDecoderWeights& w, ThreadPool& threads)
     : config(w.config), latent_channels(pad_channels(w.config.latent_dim)) {
   StateLayout state;
+  LayerPacker pack;
   for (const QuantizerWeights& q : w.quantizers) {
     codebooks.push_back(q.codebook);
-    projections.push_back(pack_convolution(q.out_proj));
+    projections.push_back(pack.convolution(q.out_proj));
   }
   depthwise_in = Depthwise(w.depthwise_in);
   latent_tail = state.keep(2 * kDepthwiseReach, latent_channels);
-  pointwise_in = pack_convolution(w.pointwise_in);
+  pointwise_in = pack.convolution(w.pointwise_in);
   snake_in = Snake(w.blocks.front().snake);
 
   int inputs = pad_channels(config.decoder_dim);
@@ -39,8 +40,8 @@ DecoderPlan::DecoderPlan(const SnacDecoderWeights& w)
     b.stride = from.upsample.stride;
     b.channels = pad_channels(from.upsample.outputs);
     b.tail = state.keep(1, inputs);
-    b.upsample = pack_upsample(from.upsample, b.channels);
-    if (config.noise) b.noise = pack_convolution(from.noise);
+    b.upsample = pack.upsample(from.upsample, b.channels);
+    if (config.noise) b.noise = pack.convolution(from.noise);
     b.snake_first = Snake(from.units[0].snake_in);
     for (size_t k = 0; k < b.units.size(); ++k) {
       const ResidualUnitWeights& unit = from.units[k];
@@ -49,7 +50,7 @@ DecoderPlan::DecoderPlan(const SnacDecoderWeights& w)
       u.reach = int64_t{kDepthwiseReach} * unit.dilation;
       u.depthwise = Depthwise(unit.depthwise);
       u.snake_mid = Snake(unit.snake_mid);
-      u.pointwise = pack_convolution(unit.pointwise);
+      u.pointwise = pack.convolution(unit.pointwise);
       u.tail = state.keep(2 * u.reach, b.channels);
       u.residual = state.keep(u.reach, b.channels);
       const bool last_unit = k + 1 == b.units.size();
@@ -63,6 +64,7 @@ DecoderPlan::DecoderPlan(const SnacDecoderWeights& w)
   }
   head = Head(w.head);
   head_tail = state.keep(2 * kDepthwiseReach, inputs);
+  pack.run(threads);
 
   state_floats = state.floats();
   parameters = w.parameters();

@@ -41,7 +41,7 @@ struct BlockPlan {
 
 /// The decoder's weights in the layout of the kernels, and where a stream keeps what.
 struct DecoderPlan {
-  explicit DecoderPlan(const SnacDecoderWeights& weights);
+  DecoderPlan(const SnacDecoderWeights& weights, ThreadPool& threads);
 
   SnacConfig config;
   int latent_channels = 0;                    // padded

@@ -1,9 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <vector>
-
 #include "lyre/codec/cpu/aligned_floats.h"
 
 namespace lyre::snac_cpu {
@@ -18,18 +15,18 @@ inline constexpr int kPanelWidth = 32;
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  /// weight(output, tap, input) and bias(output) for output < outputs; the padding is 0.
-  PackedMatrix(int outputs, int taps, int depth,
-               const std::function<float(int output, int tap, int input)>& weight,
-               const std::function<float(int output)>& bias);
+  /// With biases of 0; the weights are not initialised, see pack_layers.h.
+  PackedMatrix(int outputs, int taps, int depth);
 
   int outputs() const noexcept { return outputs_; }  // padded to kLaneBlock
   int taps() const noexcept { return taps_; }
   int depth() const noexcept { return depth_; }
   int panels() const noexcept { return (outputs_ + kPanelWidth - 1) / kPanelWidth; }
   int panel_width(int panel) const noexcept;
-  const float* panel(int index) const noexcept;                // (taps * depth, panel_width)
+  const float* panel(int index) const noexcept;  // (taps * depth, panel_width)
+  float* panel(int index) noexcept;
   const float* bias() const noexcept { return bias_.data(); }  // (outputs)
+  float* bias() noexcept { return bias_.data(); }
   int64_t size_bytes() const noexcept { return weights_.size_bytes() + bias_.size_bytes(); }
 
  private:
