@@ -1,5 +1,7 @@
 // Engine::open: the folders of a configuration become the parts of an engine.
 
+#include <future>
+#include <system_error>
 #include <utility>
 
 #include "lyre/base/parse_switch.h"
@@ -21,6 +23,18 @@ std::string model_name(const std::filesystem::path& folder) {
   return path.filename().string();
 }
 
+/// The text side needs a core of its own only: it is opened beside the models, which share the
+/// thread pool and so come one after the other. Without another thread it is opened when its result
+/// is asked for.
+std::future<Result<VoiceSetup>> begin_voice_setup(const EngineConfig& config) {
+  const auto open = [&config] { return open_voice_setup(config); };
+  try {
+    return std::async(std::launch::async, open);
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, open);
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config) {
@@ -32,9 +46,11 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config) {
   EngineParts parts;
   parts.model_name = model_name(config.model);
   parts.threads = std::make_unique<ThreadPool>(config.threads);
+  // If several fail, the error is always that of the first in this order.
+  std::future<Result<VoiceSetup>> voice_setup = begin_voice_setup(config);
   LYRE_ASSIGN_OR_RETURN(parts.language_model, open_configured_model(config, *parts.threads));
   LYRE_ASSIGN_OR_RETURN(parts.codec, open_configured_codec(config, *parts.threads));
-  LYRE_ASSIGN_OR_RETURN(VoiceSetup setup, open_voice_setup(config));
+  LYRE_ASSIGN_OR_RETURN(VoiceSetup setup, voice_setup.get());
   LYRE_ASSIGN_OR_RETURN(parts.prompts,
                         bind_prompts(std::move(setup), parts.codec->info().codebook_size));
   LYRE_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine, assemble(config, std::move(parts)));
