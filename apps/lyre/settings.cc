@@ -16,6 +16,15 @@ GivenValues read_settings_environment(const Environment& environment) {
   return given;
 }
 
+std::filesystem::path default_cache_folder(const Environment& environment) {
+  // A relative $XDG_CACHE_HOME is invalid: XDG Base Directory Specification.
+  const char* const cache = environment("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return std::filesystem::path(cache) / "lyre";
+  const char* const home = environment("HOME");
+  if (home != nullptr && *home == '/') return std::filesystem::path(home) / ".cache" / "lyre";
+  return {};
+}
+
 Result<Settings> resolve_settings(const GivenValues& flags, const GivenValues& environment,
                                   const GivenValues& file, Settings defaults) {
   Settings settings = std::move(defaults);

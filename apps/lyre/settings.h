@@ -24,7 +24,7 @@ struct Settings {
 };
 
 enum class SettingGroup : uint8_t { kModel, kSampling, kServer, kWarmup, kLog };
-enum class SettingKind : uint8_t { kValue, kPath, kSwitch };
+enum class SettingKind : uint8_t { kValue, kPath, kPathOrNone, kSwitch };
 
 /// One row of the table that flags, environment, file and documentation come from.
 struct Setting {
@@ -42,6 +42,9 @@ struct Setting {
 
 std::span<const Setting> settings_table();
 
+/// The word for no folder, where one may be switched off.
+inline constexpr const char* kNone = "none";
+
 /// A value and where it was given, for error messages: "--port", "LYRE_PORT", "lyre.toml:3".
 struct GivenValue {
   std::string value;
@@ -55,6 +58,10 @@ Result<GivenValues> read_settings_file(const std::filesystem::path& file);
 /// Values of the environment; a variable that is empty counts as not set.
 using Environment = std::function<const char*(const char* name)>;
 GivenValues read_settings_environment(const Environment& environment);
+
+/// Where converted weights are kept unless a setting says else: lyre in $XDG_CACHE_HOME, or in
+/// .cache of $HOME; empty, which is nowhere, if neither is an absolute path.
+std::filesystem::path default_cache_folder(const Environment& environment);
 
 /// Flags over environment over file over the defaults.
 Result<Settings> resolve_settings(const GivenValues& flags, const GivenValues& environment,

@@ -71,7 +71,9 @@ Status read_table(const toml::table& table, const std::string& prefix, const std
                                                     "; 'lyre serve --help' lists the settings"};
     }
     LYRE_ASSIGN_OR_RETURN(std::string value, flag_text(node, origin + ": " + key));
-    if (setting->kind == SettingKind::kPath && !value.empty()) {
+    const bool is_path = setting->kind == SettingKind::kPath ||
+                         (setting->kind == SettingKind::kPathOrNone && value != kNone);
+    if (is_path && !value.empty()) {
       value = std::filesystem::path(file).parent_path() / value;
     }
     given[key] = {std::move(value), origin + ": " + key};

@@ -106,6 +106,7 @@ constexpr auto kWarmup = SettingGroup::kWarmup;
 constexpr auto kLog = SettingGroup::kLog;
 constexpr auto kValue = SettingKind::kValue;
 constexpr auto kPath = SettingKind::kPath;
+constexpr auto kPathOrNone = SettingKind::kPathOrNone;
 constexpr auto kSwitch = SettingKind::kSwitch;
 
 const Setting kTable[] = {
@@ -146,6 +147,13 @@ const Setting kTable[] = {
        if (v != "as-stored" && v != "int8") return expected("as-stored or int8", v);
        s.engine.int8_weights = v == "int8";
        return ok_status();
+     }},
+    {"cache_dir", "--cache-dir", "LYRE_CACHE_DIR", nullptr, "DIR|none",
+     "Folder for converted weights, see docs/weight-cache.md (default: lyre in $XDG_CACHE_HOME or "
+     "~/.cache)",
+     kModel, kPathOrNone,
+     [](Settings& s, const std::string& v) {
+       return assign(s.engine.cache_folder, v == kNone ? std::string() : v);
      }},
     {"threads", "--threads", "LYRE_THREADS", nullptr, "N",
      "Threads that compute (default: 0, every usable core)", kModel, kValue,

@@ -76,6 +76,7 @@ Result<Settings> load_settings(const CommandLine& line, Settings defaults) {
   if (!file.empty()) {
     LYRE_ASSIGN_OR_RETURN(from_file, read_settings_file(file));
   }
+  defaults.engine.cache_folder = default_cache_folder(environment);
   LYRE_ASSIGN_OR_RETURN(Settings settings,
                         resolve_settings(line.flags, read_settings_environment(environment),
                                          from_file, std::move(defaults)));

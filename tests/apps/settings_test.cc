@@ -55,6 +55,34 @@ TEST(Settings, FlagsWinOverEnvironmentOverFileOverDefaults) {
   EXPECT_EQ(settings->engine.max_sequence_tokens, EngineConfig().max_sequence_tokens);
 }
 
+TEST(Settings, CacheFolderIsInTheUsersCacheOrNowhere) {
+  EXPECT_EQ(default_cache_folder(environment({{"XDG_CACHE_HOME", "/c"}, {"HOME", "/h"}})),
+            "/c/lyre");
+  EXPECT_EQ(default_cache_folder(environment({{"XDG_CACHE_HOME", ""}, {"HOME", "/h"}})),
+            "/h/.cache/lyre");
+  EXPECT_EQ(default_cache_folder(environment({{"XDG_CACHE_HOME", "c"}, {"HOME", "h"}})), "");
+  EXPECT_EQ(default_cache_folder(environment({})), "");
+}
+
+TEST(Settings, CacheFolderCanBeSwitchedOff) {
+  Settings defaults;
+  defaults.engine.cache_folder = "/default";
+  EXPECT_EQ(resolve_settings({}, {}, {}, defaults)->engine.cache_folder, "/default");
+  for (const char* off : {"none", ""}) {
+    const GivenValues flags = {{"cache_dir", {off, "--cache-dir"}}};
+    EXPECT_EQ(resolve_settings(flags, {}, {}, defaults)->engine.cache_folder, "");
+    const TempFolder folder;
+    const auto file =
+        read_settings_file(folder.write("lyre.toml", std::string("cache_dir = \"") + off + "\"\n"));
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    EXPECT_EQ(resolve_settings({}, {}, *file, defaults)->engine.cache_folder, "");
+  }
+  const TempFolder folder;
+  const auto file = read_settings_file(folder.write("lyre.toml", "cache_dir = \"kept\"\n"));
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(resolve_settings({}, {}, *file, defaults)->engine.cache_folder, folder.path() / "kept");
+}
+
 TEST(Settings, ALayerThatLosesIsNotEvenRead) {
   const GivenValues flags = {{"threads", {"3", "--threads"}}};
   const GivenValues variables = {{"threads", {"many", "LYRE_THREADS"}}};
