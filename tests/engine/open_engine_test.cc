@@ -1,9 +1,15 @@
 // Engine::open and the measurements: from folders to parts, and the errors on the way.
 
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
 #include <gtest/gtest.h>
 
+#include "engine/engine_rig.h"
 #include "engine/voice_rig.h"
 #include "lyre/engine/benchmark.h"
+#include "support/temp_folder.h"
 
 namespace lyre {
 namespace {
@@ -46,6 +52,44 @@ TEST(OpenEngine, ErrorsSayWhatIsMissing) {
   config = voice_config(tiny_voice());
   config.max_batch = 0;
   EXPECT_EQ(error_of(config), "max_batch: expected at least 1, found 0");
+}
+
+// The text side is opened beside the models: who is the first to fail must not show.
+TEST(OpenEngine, OfSeveralErrorsTheFirstIsTold) {
+  const test::TempFolder folder;
+  EngineConfig config = voice_config(tiny_voice());
+  config.voices_file = folder.write("voices.json", "no JSON");
+  EXPECT_NE(error_of(config).find("voices.json"), std::string::npos) << error_of(config);
+  config.codec = "/nonexistent-codec";
+  for (int turn = 0; turn < 3; ++turn) {
+    EXPECT_EQ(error_of(config), "codec: /nonexistent-codec is not a folder");
+  }
+  config.model = folder.path();  // neither weights nor a tokenizer
+  for (int turn = 0; turn < 3; ++turn) {
+    EXPECT_NE(error_of(config).find("config.json"), std::string::npos) << error_of(config);
+  }
+}
+
+TEST(OpenEngine, CachedWeightsSpeakTheSameBits) {
+  const test::TempFolder cache;
+  const auto speak = [&](const std::filesystem::path& folder) {
+    EngineConfig config = voice_config(test::demo_voice());
+    config.int8_weights = true;
+    config.cache_folder = folder;
+    const auto engine = test::open_engine(config);
+    SynthesisRequest request = test::request_of("A voice!", 7);
+    request.max_tokens = 70;
+    Speech speech = test::submit(*engine, request);
+    return test::read_all(speech.pcm);
+  };
+  const std::vector<float> expected = speak({});
+  ASSERT_FALSE(expected.empty());
+  EXPECT_TRUE(speak(cache.path()) == expected);  // stores
+  const auto is_weights = [](const auto& entry) {
+    return entry.path().extension() == ".safetensors";
+  };
+  EXPECT_EQ(std::count_if(std::filesystem::directory_iterator(cache.path()), {}, is_weights), 1);
+  EXPECT_TRUE(speak(cache.path()) == expected);  // reads
 }
 
 TEST(OpenEngine, ModelsThatDoNotBelongTogetherAreRefused) {
