@@ -4,8 +4,10 @@
 #include <exception>
 #include <string>
 
+#include "lyre/base/trace.h"
 #include "lyre/build_info.h"
 #include "lyre/exit_code.h"
+#include "lyre/start_timeline.h"
 #include "lyre/subcommand.h"
 
 namespace lyre::command {
@@ -50,6 +52,8 @@ int parse_and_run(int argc, const char* const* argv) {
 }  // namespace
 
 int run(int argc, const char* const* argv) {
+  program_start();
+  trace::name_thread("main");
   try {
     return parse_and_run(argc, argv);
   } catch (const std::exception& failure) {  // memory ran out, or a file system misbehaves

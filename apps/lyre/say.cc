@@ -12,6 +12,7 @@
 #include "lyre/engine/engine.h"
 #include "lyre/exit_code.h"
 #include "lyre/model_location.h"
+#include "lyre/profiling.h"
 #include "lyre/progress_bar.h"
 #include "lyre/speech_output.h"
 #include "lyre/stop_signals.h"
@@ -138,6 +139,7 @@ int say(SayOptions& options) {
   Interruption interruption;
   const StopSignals signals([&](int count, int) { interruption.interrupt(count); });
 
+  const Profiling profiling(settings->profiling);  // outlives the engine, too
   const TimePoint start = Clock::now();
   auto engine = Engine::open(settings->engine);
   if (!engine) return fail(model_exit_code(engine.error()), engine.error().message);
@@ -217,7 +219,8 @@ void add_say(CLI::App& app, int& exit_code) {
                     "Print load time, time to first audio, speed and how the speech ended");
   say_app->add_flag("-q,--quiet", options->quiet, "Print errors only");
   add_settings(*say_app, options->line,
-               {SettingGroup::kModel, SettingGroup::kSampling, SettingGroup::kLog});
+               {SettingGroup::kModel, SettingGroup::kSampling, SettingGroup::kProfiling,
+                SettingGroup::kLog});
   say_app->footer(
       "Examples:\n"
       "  lyre say \"Hello there.\" -o hello.wav\n"

@@ -11,19 +11,24 @@
 
 #include "lyre/base/clock.h"
 #include "lyre/base/log.h"
+#include "lyre/base/trace.h"
 #include "lyre/build_info.h"
 #include "lyre/engine/engine.h"
 #include "lyre/exit_code.h"
 #include "lyre/model_location.h"
+#include "lyre/profiling.h"
 #include "lyre/server/access_log.h"
 #include "lyre/server/engine_service.h"
 #include "lyre/server/server.h"
 #include "lyre/service_manager.h"
+#include "lyre/start_timeline.h"
 #include "lyre/stop_signals.h"
 #include "lyre/subcommand.h"
 
 namespace lyre::command {
 namespace {
+
+constinit trace::Operation kListen("start.listen"), kLoad("start.load");
 
 // For those who wait for the model when it will never come: long enough to tell them so.
 constexpr std::chrono::milliseconds kToTellTheWaiting{1000};
@@ -116,10 +121,11 @@ void log_ready(const Settings& settings, const server::Server& server, const Eng
 /// Warms up as the settings say and announces, when the time for it has come, that the server is
 /// ready.
 void make_ready(const Settings& settings, const ServiceManager& manager, server::Server& server,
-                Engine& engine, double load_ms) {
+                Engine& engine, double load_ms, StartTimeline& timeline) {
   const auto announce = [&](const WarmupReport& warmup) {
     log_ready(settings, server, engine.info(), load_ms, warmup);
     manager.notify("READY=1\nSTATUS=Ready");
+    timeline.ready();
   };
   server::SpeechService service = server::serve_engine(engine);
   if (!settings.warmup) {
@@ -153,6 +159,8 @@ int serve(const CommandLine& line) {
     print_error(located.error().message);
     return kExitModel;
   }
+  const Profiling profiling(settings->profiling);
+  StartTimeline timeline(settings->start_timeline);
   const ServiceManager manager = ServiceManager::from_environment();
   StopRequest stop(manager);
   const StopSignals signals([&](int count, int) { stop.signal(count); });
@@ -165,7 +173,10 @@ int serve(const CommandLine& line) {
   // As many as can be spoken or wait for their turn when the time has come.
   config.max_early_requests = static_cast<int>(std::min<int64_t>(
       config.max_connections, int64_t{settings->engine.max_batch} + settings->engine.max_queue));
-  auto opened = server::Server::open(config);
+  auto opened = [&] {
+    const trace::Span span(kListen);
+    return server::Server::open(config);
+  }();
   if (!opened) {
     print_error(opened.error().message);
     return opened.error().code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailed;
@@ -179,7 +190,10 @@ int serve(const CommandLine& line) {
   const TimePoint start = Clock::now();
   EngineConfig engine_config = settings->engine;
   engine_config.snac_warmup = false;  // a part of the warm-up that follows, if that is wanted
-  auto loaded = Engine::open(engine_config);
+  auto loaded = [&] {
+    const trace::Span span(kLoad);
+    return Engine::open(engine_config);
+  }();
   if (!loaded) {
     print_error(loaded.error().message);
     server->stop(kToTellTheWaiting);
@@ -187,7 +201,7 @@ int serve(const CommandLine& line) {
   }
   engine = *std::move(loaded);
   stop.loaded();
-  make_ready(*settings, manager, *server, *engine, milliseconds_since(start));
+  make_ready(*settings, manager, *server, *engine, milliseconds_since(start), timeline);
   starting.reset();
 
   int exit_code = kExitOk;
@@ -217,7 +231,7 @@ void add_serve(CLI::App& app, int& exit_code) {
   CLI::App* serve_app = app.add_subcommand("serve", "Serve speech over HTTP");
   add_settings(*serve_app, *line,
                {SettingGroup::kServer, SettingGroup::kWarmup, SettingGroup::kModel,
-                SettingGroup::kSampling, SettingGroup::kLog});
+                SettingGroup::kSampling, SettingGroup::kProfiling, SettingGroup::kLog});
   serve_app->footer(
       "Examples:\n"
       "  lyre serve\n"

@@ -20,10 +20,12 @@ struct Settings {
   server::ServerConfig server;
   int stop_seconds = 30;  // given to running streams when the server is stopped
   bool warmup = true;     // when the server starts
+  bool profiling = false;
+  std::string start_timeline;  // "text" or a file; empty: none
   LogSettings log;
 };
 
-enum class SettingGroup : uint8_t { kModel, kSampling, kServer, kWarmup, kLog };
+enum class SettingGroup : uint8_t { kModel, kSampling, kServer, kWarmup, kProfiling, kLog };
 enum class SettingKind : uint8_t { kValue, kPath, kPathOrNone, kSwitch };
 
 /// One row of the table that flags, environment, file and documentation come from.

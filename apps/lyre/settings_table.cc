@@ -103,6 +103,7 @@ constexpr auto kModel = SettingGroup::kModel;
 constexpr auto kSampling = SettingGroup::kSampling;
 constexpr auto kServer = SettingGroup::kServer;
 constexpr auto kWarmup = SettingGroup::kWarmup;
+constexpr auto kProfiling = SettingGroup::kProfiling;
 constexpr auto kLog = SettingGroup::kLog;
 constexpr auto kValue = SettingKind::kValue;
 constexpr auto kPath = SettingKind::kPath;
@@ -280,6 +281,15 @@ const Setting kTable[] = {
      "Make steps of the warm-up fail, to try out what follows: error, throw, alloc or stall:MS",
      kWarmup, kValue,
      [](Settings& s, const std::string& v) { return assign(s.engine.warmup_faults, v); }},
+
+    {"start_timeline", "--start-timeline", "LYRE_START_TIMELINE", nullptr, "text|FILE",
+     "Show the way from the start of the program to ready: as a chart on standard error, or as a "
+     "trace file for ui.perfetto.dev",
+     kServer, kValue,
+     [](Settings& s, const std::string& v) { return assign(s.start_timeline, v); }},
+    {"profiling", "--profiling", "LYRE_PROFILING", "ENABLE_PROFILING", "",
+     "Record where the time goes and print it at the end (default: false)", kProfiling, kSwitch,
+     [](Settings& s, const std::string& v) { return read_switch(v, s.profiling); }},
 
     {"log.level", "--log-level", "LYRE_LOG_LEVEL", "LOG_LEVEL", "LEVEL",
      "debug, info, warning, error or off (default: info for serve, else warning)", kLog, kValue,

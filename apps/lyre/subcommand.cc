@@ -19,6 +19,8 @@ const char* group_title(SettingGroup group) {
       return "Server";
     case SettingGroup::kWarmup:
       return "Warm-up";
+    case SettingGroup::kProfiling:
+      return "Profiling";
     case SettingGroup::kLog:
       return "Log";
   }

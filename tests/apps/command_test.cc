@@ -46,11 +46,11 @@ TEST(Command, VersionNamesTheCommit) {
 TEST(Command, HelpTeachesWithExamples) {
   const Outcome all = lyre_with({"--help"});
   EXPECT_EQ(all.exit_code, kExitOk);
-  for (const char* part :
-       {"say", "serve", "bench", "warmup-demo", "inspect", "codec", "Examples:", "Exit codes"}) {
+  for (const char* part : {"say", "serve", "bench", "warmup-demo", "profile", "inspect", "codec",
+                           "Examples:", "Exit codes"}) {
     EXPECT_TRUE(has(all.out, part)) << part;
   }
-  for (const char* name : {"say", "serve", "bench", "warmup-demo", "inspect"}) {
+  for (const char* name : {"say", "serve", "bench", "warmup-demo", "profile", "inspect"}) {
     const Outcome one = lyre_with({name, "--help"});
     EXPECT_EQ(one.exit_code, kExitOk) << name;
     EXPECT_TRUE(has(one.out, "Examples:")) << name;

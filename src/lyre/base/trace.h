@@ -105,6 +105,13 @@ class NamedSpan : public Span {
 LYRE_API LYRE_API void record(const Operation& operation, TimePoint begin, TimePoint end,
                               int64_t argument0 = 0, int64_t argument1 = 0) noexcept;
 
+/// The same until now.
+inline void record_since(const Operation& operation, TimePoint begin, int64_t argument0 = 0,
+                         int64_t argument1 = 0) noexcept {
+  if (enabled()) [[unlikely]]
+    record(operation, begin, Clock::now(), argument0, argument1);
+}
+
 /// What this thread is called in snapshots: "engine", "pool 1". The first 31 bytes.
 LYRE_API LYRE_API void name_thread(std::string_view name) noexcept;
 

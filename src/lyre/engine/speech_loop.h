@@ -131,6 +131,7 @@ class SpeechLoop {
   bool collect_work(SpeechTask& task);
   bool open_stream(SpeechTask& task);
   void deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint now);
+  void hand_over(const Speaking& speaking, const PcmSpan& pcm, TimePoint now);
   void close_stream(SpeechTask& task) noexcept;
   void end_segment(SpeechTask& task);
 

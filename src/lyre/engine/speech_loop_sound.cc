@@ -90,6 +90,13 @@ bool SpeechLoop::open_stream(SpeechTask& task) {
 }
 
 void SpeechLoop::deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint now) {
+  hand_over(speaking, pcm, now);
+  if (!speaking.flush) return;
+  close_stream(*speaking.task);
+  end_segment(*speaking.task);
+}
+
+void SpeechLoop::hand_over(const Speaking& speaking, const PcmSpan& pcm, TimePoint now) {
   trace::Span span(kDeliver);
   SpeechTask& task = *speaking.task;
   const SegmentRun& run = *task.current;
@@ -112,10 +119,6 @@ void SpeechLoop::deliver(const Speaking& speaking, const PcmSpan& pcm, TimePoint
                                                     1'000'000'000 / codec_.info().sample_rate_hz),
                            now);
     if (!run.ended) scheduler_.on_audio(run.task, task.playback.dry_at());
-  }
-  if (speaking.flush) {
-    close_stream(task);
-    end_segment(task);
   }
 }
 

@@ -19,6 +19,7 @@ using Progress = WarmupStep::Progress;
 
 /// One part of a step; whatever it throws becomes its error.
 Result<Progress> run_part(const WarmupStep& step) noexcept {
+  const trace::NamedSpan span("warmup", step.name);
   try {
     return step.run();
   } catch (const std::bad_alloc&) {
@@ -64,7 +65,6 @@ class Run {
   }
 
   void run_step(const WarmupStep& step) {
-    const trace::NamedSpan span("warmup", step.name);
     const TimePoint start = Clock::now();
     WarmupStepReport done;
     done.name = step.name;

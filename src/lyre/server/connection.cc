@@ -24,6 +24,7 @@
 #include <utility>
 
 #include "lyre/base/quote.h"
+#include "lyre/base/trace.h"
 #include "lyre/server/request_id.h"
 #include "lyre/server/response_head.h"
 #include "lyre/server/warmup_key.h"
@@ -35,6 +36,11 @@ namespace http = boost::beast::http;
 using std::chrono::steady_clock;
 
 namespace {
+
+// All but the first over suspensions, beside each other.
+constinit trace::Operation kRoute("server.route"), kRequest("server.request"),
+    kRead("server.read", "body_bytes"), kFirstByte("server.first_byte"),
+    kWrite("server.write", "bytes");
 
 constexpr auto kTuple = net::as_tuple(net::use_awaitable);
 constexpr size_t kReadBytes = 8 * 1024;
@@ -161,6 +167,7 @@ Connection::Task<bool> Connection::serve_one() {
   Exchange exchange;
   exchange.record.client = client_;
   const bool arrived = co_await read_request(exchange);
+  trace::record_since(kRead, exchange.begin, exchange.record.request_bytes);
   exchange.begin = steady_clock::now();
   if (!arrived) co_return false;
   HttpResponse response;
@@ -181,6 +188,7 @@ Connection::Task<bool> Connection::serve_one() {
   } else {
     more = co_await send_plain(exchange, response);
   }
+  trace::record_since(kRequest, exchange.begin);
   exchange.record.duration_ms = milliseconds_since(exchange.begin);
   state_.request_times().add(exchange.record);
   if (state_.config().access_log) state_.config().access_log(exchange.record);
@@ -353,6 +361,7 @@ HttpResponse Connection::route(const Exchange& exchange) const {
     return response;
   }
   try {
+    const trace::Span span(kRoute);
     return (*match.handler)(request, state_);
   } catch (const std::exception& failure) {  // memory ran out, or a bug: this request only
     return error_response({500, failure.what(), "", "internal"});
@@ -441,6 +450,7 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
       record.error = failure.message();
       break;
     }
+    if (samples == 0) trace::record_since(kFirstByte, exchange.begin);
     record.body_bytes += static_cast<int64_t>(payload_.size());
     samples += static_cast<int64_t>(count);
     record.audio_s = static_cast<double>(samples) / audio.sample_rate_hz;
@@ -477,6 +487,8 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
 /// everything at once; only if it does not is there something to wait for, and the cost of timer
 /// and queue.
 Connection::Task<Connection::ErrorCode> Connection::write_all(std::string_view bytes) {
+  const steady_clock::time_point begin = steady_clock::now();
+  const auto all_bytes = static_cast<int64_t>(bytes.size());
   while (!bytes.empty()) {
     ErrorCode failure;
     const net::const_buffer rest = net::buffer(bytes.data(), bytes.size());
@@ -488,6 +500,7 @@ Connection::Task<Connection::ErrorCode> Connection::write_all(std::string_view b
     if (failure) co_return failure;
     bytes.remove_prefix(count);
   }
+  trace::record_since(kWrite, begin, all_bytes);
   co_return ErrorCode();
 }
 

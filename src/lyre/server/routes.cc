@@ -10,6 +10,7 @@ void add_all_routes(RouteTable& routes) {
   add_health(routes);
   add_warmup(routes);
   add_metrics(routes);
+  add_profile(routes);
   add_index(routes);
 }
 

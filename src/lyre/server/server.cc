@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "lyre/base/trace.h"
 #include "lyre/server/connection.h"
 #include "lyre/server/loopback_warmup.h"
 #include "lyre/server/server_state.h"
@@ -110,7 +111,10 @@ ServiceWarmup::MakeSteps Server::Impl::own_steps() const {
 void Server::Impl::start() {
   net::co_spawn(threads_.front()->context, accept(), [](std::exception_ptr) {});
   for (auto& io : threads_) {
-    io->thread = std::thread([context = &io->context] { context->run(); });
+    io->thread = std::thread([io = io.get()] {
+      trace::name_thread("io " + std::to_string(io->index));
+      io->context.run();
+    });
   }
 }
 
