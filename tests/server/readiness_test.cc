@@ -145,6 +145,7 @@ TEST(Readiness, PlacesAreBoundedAndComeBack) {
   {
     auto left = readiness.wait([&] { ++woken; });
     EXPECT_TRUE(left.has_value());
+    EXPECT_EQ(readiness.snapshot().waiting, 2u);
     EXPECT_FALSE(readiness.wait([] {}).has_value());
   }
   const auto again = readiness.wait([&] { ++woken; });

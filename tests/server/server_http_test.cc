@@ -351,7 +351,7 @@ TEST_F(ServerHttp, NotReadyUntilThereIsAService) {
   EXPECT_EQ(client.exchange(get("/")).status, 200);
   const WireResponse ready = client.exchange(get("/readyz"));
   EXPECT_EQ(ready.status, 503);
-  EXPECT_EQ(ready.body, "{\"status\":\"loading\",\"steps\":[]}\n");
+  EXPECT_EQ(ready.body, "{\"status\":\"loading\",\"waiting\":0,\"steps\":[]}\n");
   EXPECT_EQ(ready.headers.at("retry-after"), "1");
   for (const char* path : {"/v1/models", "/api/voices", "/v1/audio/voices"}) {
     EXPECT_EQ(client.exchange(get(path)).status, 503) << path;

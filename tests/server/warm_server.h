@@ -68,6 +68,14 @@ class WarmServer : public RunningServer {
     return found;
   }
 
+  /// The next access record of this path, from the n-th on; n is put behind it.
+  AccessRecord record_of(std::string_view path, size_t& n) {
+    for (;;) {
+      const AccessRecord next = record(n++);
+      if (next.path == path || next.path.empty()) return next;  // empty: none came
+    }
+  }
+
   FakeWarmup warmup;
   std::atomic<int> own_requests{0};
   WarmupReport report;

@@ -46,7 +46,10 @@ HttpResponse readyz(const HttpRequest&, const ServerState& state) {
   if (!service || !now.admits) {
     // Between the two looks at the state the stop may have begun.
     json::object why = {{"status", state.stopping() ? "stopping" : phase_name(now.phase)}};
-    if (!state.stopping()) why["steps"] = steps(now.steps, Which::kAll);
+    if (!state.stopping()) {
+      why["waiting"] = now.waiting;
+      why["steps"] = steps(now.steps, Which::kAll);
+    }
     return not_ready(why);
   }
   const ServiceLoad load = service->load();

@@ -52,7 +52,9 @@ void Readiness::settle() {
 
 Readiness::Snapshot Readiness::snapshot() const {
   const std::lock_guard lock(mutex_);
-  return now_;
+  Snapshot now = now_;
+  now.waiting = waiting_.size();
+  return now;
 }
 
 std::optional<Readiness::Place> Readiness::wait(std::function<void()> wake) {

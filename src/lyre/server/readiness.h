@@ -47,6 +47,7 @@ class Readiness {
     std::vector<WarmupStepReport> steps;  // of the one that runs, so far; else of the last
     std::optional<WarmupResult> last;     // nothing before the first has ended
     int warmup_runs = 0;                  // that have ended
+    size_t waiting = 0;                   // places that are taken
     std::optional<double> ready_ms;       // from the start of the process to admits(), the first
     /// A whole warm-up has run, and nothing of it failed or was left out.
     bool warm() const noexcept { return last && last->report.warm; }
