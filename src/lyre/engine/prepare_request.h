@@ -23,7 +23,7 @@ struct PreparedRequest {
   std::string voice;
   SamplingParams sampling;  // its seed is the request's
   bool fast_start = false;
-  bool warm_up = false;  // not counted, no word in the log
+  bool warm_up = false;           // not counted, no word in the log
   std::optional<int> max_tokens;  // over all segments
   std::vector<TokenId> prompt_ids;
   std::vector<SegmentPlan> segments;  // at least one

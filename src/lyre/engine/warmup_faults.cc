@@ -1,6 +1,7 @@
 #include "lyre/engine/warmup_faults.h"
 
 #include <charconv>
+#include <exception>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -23,6 +24,12 @@ Error not_understood(std::string_view entry) {
           "warmup_faults: expected STEP=error, STEP=throw, STEP=alloc or STEP=stall:MILLISECONDS, "
           "found " +
               quote(entry)};
+}
+
+/// The library throws nothing; what is tried out here is a step that does.
+template <class Exception>
+[[noreturn]] Result<WarmupStep::Progress> thrown(const Exception& exception) {
+  std::rethrow_exception(std::make_exception_ptr(exception));
 }
 
 }  // namespace
@@ -76,11 +83,11 @@ WarmupStep WarmupFaults::inject(WarmupStep step) const {
         break;
       case Kind::kThrow:
         step.run = []() -> Result<WarmupStep::Progress> {
-          throw std::runtime_error("injected exception");
+          return thrown(std::runtime_error("injected exception"));
         };
         break;
       case Kind::kAlloc:
-        step.run = []() -> Result<WarmupStep::Progress> { throw std::bad_alloc(); };
+        step.run = []() -> Result<WarmupStep::Progress> { return thrown(std::bad_alloc()); };
         break;
       case Kind::kStall:
         step.run = [run = std::move(step.run), stalled = std::make_shared<bool>(false),

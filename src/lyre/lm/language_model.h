@@ -52,11 +52,11 @@ struct LanguageModelInfo {
   int max_sequences = 0;
   int max_sequence_tokens = 0;  // of one sequence: as asked for, but not more than the model allows
   int max_batch_tokens = 0;     // most tokens of one step, prompt chunks and decodes together
-  /// A step of a new shape pays at its first run (graphs, tuned kernels): the warm-up runs them all.
-  /// False: the same few code paths serve every size.
+  /// A step of a new shape pays at its first run (graphs, tuned kernels): the warm-up runs them
+  /// all. False: the same few code paths serve every size.
   bool every_shape_pays = true;
-  std::string backend;          // "reference", "cpu avx512", ...
-  std::string weights;          // "bf16", "int8 (error 0.4 %)", ...
+  std::string backend;  // "reference", "cpu avx512", ...
+  std::string weights;  // "bf16", "int8 (error 0.4 %)", ...
 };
 
 /// Seam: reference | cpu | cuda. Engine thread only. All memory is taken at open of the model;
