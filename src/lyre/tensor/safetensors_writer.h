@@ -33,7 +33,7 @@ struct SafetensorsPlan {
 SafetensorsPlan plan_safetensors(std::span<const NamedTensor> tensors,
                                  const std::map<std::string, std::string, std::less<>>& metadata);
 
-/// Writes all of it from the file's present end. kResourceExhausted (no room on the disk),
+/// Writes all of it into an empty file. kResourceExhausted (no room on the disk),
 /// kInternal; the messages name the problem only.
 Status write_safetensors(int file, const SafetensorsPlan& plan);
 
