@@ -170,9 +170,11 @@ int serve(const CommandLine& line) {
   server::ServerConfig& config = settings->server;
   config.version = kVersion;
   config.access_log = server::log_access;
-  // As many as can be spoken or wait for their turn when the time has come.
-  config.max_early_requests = static_cast<int>(std::min<int64_t>(
-      config.max_connections, int64_t{settings->engine.max_batch} + settings->engine.max_queue));
+  // As many as can be spoken or wait for their turn when the time has come, with connections left
+  // for probes and for the warm-up's own requests.
+  config.max_early_requests = static_cast<int>(
+      std::min<int64_t>(config.max_connections / 2,
+                        int64_t{settings->engine.max_batch} + settings->engine.max_queue));
   auto opened = [&] {
     const trace::Span span(kListen);
     return server::Server::open(config);
