@@ -43,11 +43,20 @@ TEST_F(ServerWarmup, EveryIoThreadSpeaksEveryFormat) {
   EXPECT_EQ(names, (Strings{"codec.frame", "lm.step", "server.synthesis.io0",
                             "server.synthesis.io1", "server.synthesis.io2"}));
   EXPECT_EQ(step("server.synthesis.io2").lane, WarmupLane::kWhole);
-  EXPECT_EQ(own_requests, 9);
+  EXPECT_EQ(own_requests, 3 * 4);  // a frame, and three formats
   ASSERT_TRUE(report.first_request_ms.has_value());
   EXPECT_GT(*report.first_request_ms, 0);
   EXPECT_NE(*report.first_request_ms, 3.25);  // the fake engine's own
   EXPECT_EQ(ask_json(get("/v1/warmup")).at("first_request_by"), "server");
+}
+
+TEST_F(ServerWarmup, ASlowModelSpeaksAFrameForEachIoThread) {
+  config.io_threads = 2;
+  config.warmup_slow_frame = std::chrono::milliseconds(-1);
+  open_warm();
+  EXPECT_TRUE(report.warm);
+  EXPECT_EQ(own_requests, 2);
+  EXPECT_EQ(report.first_request_ms, 3.25);  // the fake engine's own
 }
 
 TEST_F(ServerWarmup, EveryIoThreadIsFoundThoughOthersConnectAsWell) {
@@ -70,17 +79,17 @@ TEST_F(ServerWarmup, ItsRequestsAreShortMarkedAndInNobodysWay) {
   config.early_requests = EarlyRequests::kRefuse;
   open(false);
   start_warming();
-  for (int i = 0; i < 3; ++i) {
+  for (const int max_tokens : {7, 56, 56, 56}) {
     FakeSpeech::Call* const call = speech.next();
     ASSERT_NE(call, nullptr);
     EXPECT_TRUE(call->request.warm_up);
-    EXPECT_EQ(call->request.max_tokens, 56);
+    EXPECT_EQ(call->request.max_tokens, max_tokens);
     ASSERT_TRUE(push_all(call->sink, counting_samples(0, 10)));
     call->sink.finish(summary());
   }
   wait_for_start();
   EXPECT_TRUE(report.warm);
-  for (size_t i = 0; i < 6; ++i) EXPECT_TRUE(record(i).warm_up) << record(i).path;
+  for (size_t i = 0; i < 7; ++i) EXPECT_TRUE(record(i).warm_up) << record(i).path;
   EXPECT_EQ(ask(get("/metrics")).body.find("lyre_first_request_seconds"), std::string::npos);
 }
 

@@ -20,6 +20,7 @@ class WarmServer : public RunningServer {
     RunningServer::SetUp();
     config.early_wait = kPatience;
     config.warmup_patience = kPatience;
+    config.warmup_slow_frame = kPatience;  // however slow this machine is
     speech.speak_warm_up = [this](PcmSink& sink) {
       ++own_requests;
       EXPECT_TRUE(push_all(sink, counting_samples(0, 100)));

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "lyre/audio/wav.h"
+#include "lyre/base/clock.h"
 #include "lyre/server/loopback_client.h"
 #include "lyre/server/warmup_key.h"
 
@@ -15,23 +16,30 @@ namespace lyre::server {
 namespace {
 using boost::asio::ip::tcp;
 
-/// What is spoken: one line a format that the server can encode. Eight frames are enough for the
-/// first and the steady audio; the seed makes each start do the same.
+/// What is spoken: one line a format that the server can encode.
 struct SpokenRequest {
   const char* path;
-  const char* body;
-  size_t head_bytes;  // before the first sample
+  const char* format;  // empty: the path has but one
+  size_t head_bytes;   // before the first sample
 };
 constexpr std::array kSpokenRequests = {
-    SpokenRequest{"/v1/audio/speech",
-                  R"({"input":"Hello there.","response_format":"wav","max_tokens":56,"seed":1})",
-                  kWavHeaderBytes},
-    SpokenRequest{"/v1/audio/speech",
-                  R"({"input":"Hello there.","response_format":"pcm","max_tokens":56,"seed":1})",
-                  0},
-    SpokenRequest{"/v1/audio/speech/stream", R"({"input":"Hello there.","max_tokens":56,"seed":1})",
-                  0},
+    SpokenRequest{"/v1/audio/speech", "wav", kWavHeaderBytes},
+    SpokenRequest{"/v1/audio/speech", "pcm", 0},
+    SpokenRequest{"/v1/audio/speech/stream", "", 0},
 };
+constexpr int kFrameTokens = 7;
+// Enough for the first and the steady audio.
+constexpr int kSpokenTokens = 8 * kFrameTokens;
+
+/// The seed makes each start do the same.
+std::string body_of(const SpokenRequest& request, int max_tokens) {
+  std::string body =
+      R"({"input":"Hello there.","seed":1,"max_tokens":)" + std::to_string(max_tokens);
+  if (*request.format != '\0') {
+    body += R"(,"response_format":")" + std::string(request.format) + '"';
+  }
+  return body + "}";
+}
 
 tcp::endpoint reachable(const tcp::endpoint& listening) {
   const auto address = listening.address();
@@ -81,26 +89,39 @@ Status expect_ok(const char* method, const char* path, const LoopbackAnswer& ans
                          answer.body.substr(0, answer.body.find('\n'))};
 }
 
-/// Milliseconds to the first audio of the last request.
-Result<double> serve_one_of_each(int io_thread, const LoopbackTarget& target,
-                                 std::stop_token stop) {
+/// Milliseconds to the first audio.
+Result<double> speak(LoopbackClient& client, const LoopbackTarget& target,
+                     const SpokenRequest& request, int max_tokens) {
+  LYRE_ASSIGN_OR_RETURN(
+      const LoopbackAnswer answer,
+      client.exchange(post(request.path, target.key, body_of(request, max_tokens)),
+                      request.head_bytes));
+  LYRE_RETURN_IF_ERROR(expect_ok("POST", request.path, answer));
+  if (answer.body.size() <= request.head_bytes) {
+    return Error{ErrorCode::kInternal, std::string("POST ") + request.path +
+                                           ": expected audio, found " +
+                                           std::to_string(answer.body.size()) + " bytes"};
+  }
+  return answer.first_audio_ms;
+}
+
+/// A frame, and where the model is fast enough some speech in every format. Milliseconds to the
+/// first audio of the last; nothing if there was but the frame.
+Result<std::optional<double>> serve_one_of_each(int io_thread, const LoopbackTarget& target,
+                                                std::stop_token stop) {
   LYRE_ASSIGN_OR_RETURN(LoopbackClient client, connect_to(io_thread, target, stop));
   for (const char* path : {"/v1/audio/voices", "/v1/models"}) {
     LYRE_ASSIGN_OR_RETURN(const LoopbackAnswer list, client.exchange(get(path, target.key)));
     LYRE_RETURN_IF_ERROR(expect_ok("GET", path, list));
   }
-  double first_audio_ms = 0;
+  const TimePoint begin = Clock::now();
+  LYRE_RETURN_IF_ERROR(speak(
+      client, target, kSpokenRequests[static_cast<size_t>(io_thread) % kSpokenRequests.size()],
+      kFrameTokens));
+  if (Clock::now() - begin > target.slow_frame) return std::optional<double>();
+  std::optional<double> first_audio_ms;
   for (const SpokenRequest& request : kSpokenRequests) {
-    LYRE_ASSIGN_OR_RETURN(
-        const LoopbackAnswer answer,
-        client.exchange(post(request.path, target.key, request.body), request.head_bytes));
-    LYRE_RETURN_IF_ERROR(expect_ok("POST", request.path, answer));
-    if (answer.body.size() <= request.head_bytes) {
-      return Error{ErrorCode::kInternal, std::string("POST ") + request.path +
-                                             ": expected audio, found " +
-                                             std::to_string(answer.body.size()) + " bytes"};
-    }
-    first_audio_ms = answer.first_audio_ms;
+    LYRE_ASSIGN_OR_RETURN(first_audio_ms, speak(client, target, request, kSpokenTokens));
   }
   return first_audio_ms;
 }
@@ -115,8 +136,9 @@ ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop) {
     step.name = "server.synthesis.io" + std::to_string(i);
     step.lane = WarmupLane::kWhole;
     step.run = [i, target, stop, last_ms]() -> Result<WarmupStep::Progress> {
-      LYRE_ASSIGN_OR_RETURN(const double first_audio_ms, serve_one_of_each(i, target, stop));
-      last_ms->store(first_audio_ms);
+      LYRE_ASSIGN_OR_RETURN(const std::optional<double> first_audio_ms,
+                            serve_one_of_each(i, target, stop));
+      last_ms->store(first_audio_ms.value_or(0));
       return WarmupStep::Progress::kDone;
     };
     server.steps.push_back(std::move(step));

@@ -15,10 +15,12 @@ struct LoopbackTarget {
   std::string key;                           // see warmup_key.h
   int io_threads = 1;
   std::chrono::milliseconds patience{60'000};  // for each request
+  std::chrono::milliseconds slow_frame{60};    // see ServerConfig::warmup_slow_frame
 };
 
-/// One step an io thread: a connection of that thread asks for the readiness, the voices, and a
-/// short sentence in every format, as a client would, and checks what it gets.
+/// One step an io thread: a connection of that thread asks for the readiness, the voices, a frame
+/// and, unless that was slow, a short sentence in every format, as a client would, and checks what
+/// it gets.
 ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop);
 
 }  // namespace lyre::server

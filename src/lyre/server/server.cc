@@ -105,6 +105,7 @@ ServiceWarmup::MakeSteps Server::Impl::own_steps() const {
   target.key = state_.warmup_key();
   target.io_threads = static_cast<int>(threads_.size());
   target.patience = state_.config().warmup_patience;
+  target.slow_frame = state_.config().warmup_slow_frame;
   return [target](std::stop_token stop) { return loopback_steps(target, std::move(stop)); };
 }
 
