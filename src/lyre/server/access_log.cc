@@ -9,13 +9,21 @@ namespace {
 
 double to_three_digits(double value) { return std::round(value * 1000) / 1000; }
 
+/// Asked every second by machines, "not yet" among the answers: not worth a line each.
+bool is_probe(const AccessRecord& record) {
+  return record.path == "/readyz" || record.path == "/healthz" || record.path == "/metrics";
+}
+
+LogLevel level_of(const AccessRecord& record) {
+  if (record.warm_up || is_probe(record)) return LogLevel::kDebug;
+  const bool bad = record.status >= 500 || record.finish == "failed" || record.finish == "length";
+  return bad ? LogLevel::kWarning : LogLevel::kInfo;
+}
+
 }  // namespace
 
 void log_access(const AccessRecord& record) noexcept {
-  const bool bad = record.status >= 500 || record.finish == "failed" || record.finish == "length";
-  const LogLevel level = record.warm_up ? LogLevel::kDebug
-                         : bad          ? LogLevel::kWarning
-                                        : LogLevel::kInfo;
+  const LogLevel level = level_of(record);
   if (record.speech) {
     log(level, "speech",
         {{"id", record.request_id},
