@@ -83,8 +83,11 @@ Result<BenchReport> measure(const BenchOptions& options, const EngineConfig& con
   report.cpu = cpu_info();
   {
     const TimePoint start = Clock::now();
-    LYRE_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::open(config));
+    EngineConfig engine_config = config;
+    engine_config.snac_warmup = false;  // a part of the whole warm-up below
+    LYRE_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, Engine::open(engine_config));
     report.load_ms = milliseconds_since(start);
+    engine->warmup_models();  // fresh processes are `lyre warmup-demo`'s business
     report.engine = engine->info();
     const std::vector<std::string> texts =
         options.text.empty() ? default_texts() : std::vector<std::string>{options.text};

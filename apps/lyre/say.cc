@@ -141,6 +141,8 @@ int say(SayOptions& options) {
 
   const Profiling profiling(settings->profiling);  // outlives the engine, too
   const TimePoint start = Clock::now();
+  // There is one request: what a warm-up would pay for it, it may as well pay itself.
+  settings->engine.snac_warmup = false;
   auto engine = Engine::open(settings->engine);
   if (!engine) return fail(model_exit_code(engine.error()), engine.error().message);
   const double load_ms = milliseconds_since(start);

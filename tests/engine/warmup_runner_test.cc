@@ -1,13 +1,19 @@
 #include "lyre/engine/warmup_runner.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <string>
+#include <system_error>
 #include <thread>
+
+#include "support/sanitizers.h"
 
 namespace lyre {
 namespace {
@@ -157,6 +163,33 @@ TEST(WarmupRunner, ALostDeviceFailsTheStep) {
   });
   EXPECT_EQ(report.steps.at(0).outcome, Outcome::kFailed);
   EXPECT_FALSE(report.warm);
+}
+
+/// No thread can be started by this process any more, not even by the administrator's.
+void forbid_threads() {
+  if (::getuid() == 0) {
+    ASSERT_EQ(::setuid(65534), 0);
+  }
+  const rlimit none = {0, 0};
+  ASSERT_EQ(::setrlimit(RLIMIT_NPROC, &none), 0);
+  EXPECT_THROW(std::thread([] {}).join(), std::system_error);
+}
+
+void run_without_threads() {
+  forbid_threads();
+  std::vector<WarmupStep> steps;
+  steps.push_back(step("beside", done, WarmupLane::kBeside));
+  steps.push_back(step("models", done));
+  steps.push_back(step("whole", done, WarmupLane::kWhole));
+  const WarmupReport report = run_warmup(std::move(steps), {}, at_once);
+  EXPECT_TRUE(report.warm);
+  EXPECT_EQ(report.steps.size(), 3u);
+  std::_Exit(testing::Test::HasFailure() ? 1 : 0);
+}
+
+TEST(WarmupRunnerDeathTest, WithoutAThreadToBeHadTheLanesRunOneAfterTheOther) {
+  if (LYRE_TEST_THREAD_SANITIZER) GTEST_SKIP() << "the sanitizer needs a thread of its own";
+  EXPECT_EXIT(run_without_threads(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
