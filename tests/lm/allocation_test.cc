@@ -54,6 +54,7 @@ TEST(Allocation, NoneInAStepNorInClose) {
   write_random_model(folder, small_config(), DType::kBF16);
   for (const WeightFormat weights : {WeightFormat::kAsStored, WeightFormat::kInt8}) {
     ThreadPool threads(2);
+    threads.run([](int /*thread*/) {});  // a thread may allocate when it starts
     LanguageModelOptions options;
     options.folder = folder.path();
     options.weights = weights;
