@@ -102,8 +102,8 @@ class NamedSpan : public Span {
 
 /// Work that has ended and was not on one thread's stack: over suspensions of a coroutine, or over
 /// several threads. Counts if it began within the recording.
-LYRE_API LYRE_API void record(const Operation& operation, TimePoint begin, TimePoint end,
-                              int64_t argument0 = 0, int64_t argument1 = 0) noexcept;
+LYRE_API void record(const Operation& operation, TimePoint begin, TimePoint end,
+                     int64_t argument0 = 0, int64_t argument1 = 0) noexcept;
 
 /// The same until now.
 inline void record_since(const Operation& operation, TimePoint begin, int64_t argument0 = 0,
@@ -113,7 +113,7 @@ inline void record_since(const Operation& operation, TimePoint begin, int64_t ar
 }
 
 /// What this thread is called in snapshots: "engine", "pool 1". The first 31 bytes.
-LYRE_API LYRE_API void name_thread(std::string_view name) noexcept;
+LYRE_API void name_thread(std::string_view name) noexcept;
 
 struct Options {
   int events_per_thread = 1 << 16;  // that are kept, about; 40 bytes each
@@ -122,9 +122,9 @@ struct Options {
 };
 
 /// Begins a new recording; what was recorded before is forgotten.
-LYRE_API LYRE_API void start(const Options& options = {});
+LYRE_API void start(const Options& options = {});
 /// Ends it; snapshot() still gives it.
-LYRE_API LYRE_API void stop() noexcept;
+LYRE_API void stop() noexcept;
 
 /// Times count from the origin of the recording.
 struct Event {
@@ -167,6 +167,6 @@ struct LYRE_API Snapshot {
 
 /// What has ended so far. Threads go on recording meanwhile; an operation's totals of a thread are
 /// of one moment. Empty before the first start().
-LYRE_API LYRE_API Snapshot snapshot();
+LYRE_API Snapshot snapshot();
 
 }  // namespace lyre::trace
