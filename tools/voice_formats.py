@@ -100,7 +100,12 @@ def write_torch_checkpoint(path, tensors, shared=()):
     root = Path(path).stem
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as z:
         def member(name, chunks):
-            with z.open(zipfile.ZipInfo(f"{root}/{name}"), "w", force_zip64=False) as f:  # dated 1980: deterministic
+            info = zipfile.ZipInfo(f"{root}/{name}")  # dated 1980: deterministic
+            # As torch.save does it: every member's bytes begin at a multiple of 64, behind a field of padding.
+            head = z.fp.tell() + 30 + len(info.filename) + 4
+            padding = -head % 64
+            info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
+            with z.open(info, "w", force_zip64=False) as f:
                 for chunk in chunks:
                     f.write(chunk)
         member("data.pkl", [b"".join(pickle)])

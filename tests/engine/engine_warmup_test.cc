@@ -132,6 +132,17 @@ TEST(EngineWarmup, StepsWithoutRoomBesideRequestsAreSkipped) {
   }
 }
 
+TEST(EngineWarmup, ATextThatTheLimitsForbidIsSkipped) {
+  test::EngineRig rig;
+  rig.config.max_sequence_tokens = 64;  // prompts of 32 at most
+  rig.config.max_text_bytes = 64;
+  const WarmupReport report = rig.start().warmup_models();
+  EXPECT_EQ(report.find("text.long")->outcome, Outcome::kSkipped);
+  EXPECT_NE(report.find("text.long")->error.find("at most"), std::string::npos);
+  EXPECT_EQ(report.find("text.short")->outcome, Outcome::kOk);
+  EXPECT_TRUE(report.warm) << testing::PrintToString(failed(report));
+}
+
 TEST(EngineWarmup, ACallDuringAWarmupJoinsIt) {
   test::EngineRig rig;
   Gate gate;

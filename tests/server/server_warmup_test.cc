@@ -43,7 +43,7 @@ TEST_F(ServerWarmup, EveryIoThreadSpeaksEveryFormat) {
   EXPECT_EQ(names, (Strings{"codec.frame", "lm.step", "server.synthesis.io0",
                             "server.synthesis.io1", "server.synthesis.io2"}));
   EXPECT_EQ(step("server.synthesis.io2").lane, WarmupLane::kWhole);
-  EXPECT_EQ(own_requests, 3 * 4);  // a frame, and three formats
+  EXPECT_EQ(own_requests, 3 * 4);  // a frame in three formats, and a sentence
   ASSERT_TRUE(report.first_request_ms.has_value());
   EXPECT_GT(*report.first_request_ms, 0);
   EXPECT_NE(*report.first_request_ms, 3.25);  // the fake engine's own
@@ -79,7 +79,7 @@ TEST_F(ServerWarmup, ItsRequestsAreShortMarkedAndInNobodysWay) {
   config.early_requests = EarlyRequests::kRefuse;
   open(false);
   start_warming();
-  for (const int max_tokens : {7, 56, 56, 56}) {
+  for (const int max_tokens : {7, 7, 7, 56}) {
     FakeSpeech::Call* const call = speech.next();
     ASSERT_NE(call, nullptr);
     EXPECT_TRUE(call->request.warm_up);

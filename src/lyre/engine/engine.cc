@@ -197,6 +197,7 @@ class Engine::Impl {
   static constexpr std::chrono::seconds kMostWarmupSpeech{60};
 
   EngineWarmup::Steps warmup_steps();
+  Status prepare(const std::string& text) const;
   Result<double> speak_for_warmth(int frames, const std::stop_token& stop);
 
   const EngineConfig config_;
@@ -220,20 +221,23 @@ EngineWarmup::Steps Engine::Impl::warmup_steps() {
       .codec = [&codec] { return joined(codec.warmup_steps(), codec_shapes(codec)); },
       .beside =
           [this] {
-            return joined(text_shapes([this](const std::string& text) -> Status {
-                            SynthesisRequest request;
-                            request.text = text;
-                            auto prepared =
-                                prepare_request(request, config_, parts_.prompts, limits_);
-                            if (!prepared) return std::move(prepared).error();
-                            return ok_status();
-                          }),
+            return joined(text_shapes([this](const std::string& text) { return prepare(text); }),
                           {channels_step(config_.max_batch, channel_samples_)});
           },
       .synthesis = [this](int frames,
                           const std::stop_token& stop) { return speak_for_warmth(frames, stop); },
       .first_audio_frames = 1 + (codec.info().final_delay_samples + info_.samples_per_frame - 1) /
                                     info_.samples_per_frame};
+}
+
+Status Engine::Impl::prepare(const std::string& text) const {
+  SynthesisRequest request;
+  request.text = text;
+  const auto prepared = prepare_request(request, config_, parts_.prompts, limits_);
+  if (prepared) return ok_status();
+  if (prepared.error().code != ErrorCode::kInvalidArgument) return prepared.error();
+  // Limits so small that no such text will ever be spoken.
+  return Error{ErrorCode::kUnavailable, prepared.error().message};
 }
 
 Result<double> Engine::Impl::speak_for_warmth(int frames, const std::stop_token& stop) {
