@@ -31,6 +31,7 @@ void log_access(const AccessRecord& record) noexcept {
          {"method", record.method},
          {"path", record.path},
          {"status", record.status},
+         {"early", record.early},
          {"voice", record.voice},
          {"seed", record.seed},
          {"finish", record.finish},
