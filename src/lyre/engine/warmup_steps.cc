@@ -208,11 +208,11 @@ std::vector<WarmupStep> language_model_shapes(LanguageModel& model, const CodeLa
     SamplingParams everything;
     everything.top_k = 40;
     everything.min_p = 0.01f;
-    LYRE_RETURN_IF_ERROR(speak_tokens(model, layout, everything, 1, 1, 1));
+    LYRE_RETURN_IF_ERROR(speak_tokens(model, layout, everything, 1, 1, 0));
     SamplingParams nothing;
     nothing.temperature = 0;
     nothing.repetition_penalty = 1;
-    return speak_tokens(model, layout, nothing, 1, 1, 1);
+    return speak_tokens(model, layout, nothing, 1, 1, 0);
   });
   return steps;
 }

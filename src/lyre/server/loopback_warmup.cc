@@ -105,48 +105,57 @@ Result<double> speak(LoopbackClient& client, const LoopbackTarget& target,
   return answer.first_audio_ms;
 }
 
-/// A frame, and where the model is fast enough one in every format and then some speech.
-/// Milliseconds to the first audio of the speech; nothing if there was none.
-Result<std::optional<double>> serve_one_of_each(int io_thread, const LoopbackTarget& target,
-                                                std::stop_token stop) {
+/// What the steps of one run find out. They run one after the other, whoever asks is another
+/// thread.
+struct Findings {
+  std::atomic<bool> slow{false};            // a frame took longer than target.slow_frame
+  std::atomic<double> first_audio_ms{0.0};  // of the last sentence; 0: none was spoken
+};
+
+/// A frame, and where the model is fast enough one in every format and then a sentence. Where it is
+/// not, the other io threads serve lists only.
+Status serve_one_of_each(int io_thread, const LoopbackTarget& target, std::stop_token stop,
+                         Findings& findings) {
   LYRE_ASSIGN_OR_RETURN(LoopbackClient client, connect_to(io_thread, target, stop));
   for (const char* path : {"/v1/audio/voices", "/v1/models"}) {
     LYRE_ASSIGN_OR_RETURN(const LoopbackAnswer list, client.exchange(get(path, target.key)));
     LYRE_RETURN_IF_ERROR(expect_ok("GET", path, list));
   }
+  if (findings.slow) return ok_status();
   const TimePoint begin = Clock::now();
   const auto first = static_cast<size_t>(io_thread) % kSpokenRequests.size();
   LYRE_RETURN_IF_ERROR(speak(client, target, kSpokenRequests[first], kFrameTokens));
-  if (Clock::now() - begin > target.slow_frame) return std::optional<double>();
+  if (Clock::now() - begin > target.slow_frame) {
+    findings.slow = true;
+    return ok_status();
+  }
   for (size_t i = 1; i < kSpokenRequests.size(); ++i) {
     const SpokenRequest& request = kSpokenRequests[(first + i) % kSpokenRequests.size()];
     LYRE_RETURN_IF_ERROR(speak(client, target, request, kFrameTokens));
   }
-  LYRE_ASSIGN_OR_RETURN(const double first_audio_ms,
+  LYRE_ASSIGN_OR_RETURN(findings.first_audio_ms,
                         speak(client, target, kSpokenRequests[first], kSpokenTokens));
-  return std::optional<double>(first_audio_ms);
+  return ok_status();
 }
 
 }  // namespace
 
 ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop) {
   ServerSteps server;
-  const auto last_ms = std::make_shared<std::atomic<double>>(0.0);
+  const auto findings = std::make_shared<Findings>();
   for (int i = 0; i < target.io_threads; ++i) {
     WarmupStep step;
     step.name = "server.synthesis.io" + std::to_string(i);
     step.lane = WarmupLane::kWhole;
-    step.run = [i, target, stop, last_ms]() -> Result<WarmupStep::Progress> {
-      LYRE_ASSIGN_OR_RETURN(const std::optional<double> first_audio_ms,
-                            serve_one_of_each(i, target, stop));
-      last_ms->store(first_audio_ms.value_or(0));
+    step.run = [i, target, stop, findings]() -> Result<WarmupStep::Progress> {
+      LYRE_RETURN_IF_ERROR(serve_one_of_each(i, target, stop, *findings));
       return WarmupStep::Progress::kDone;
     };
     server.steps.push_back(std::move(step));
   }
-  server.first_request_ms = [last_ms]() -> std::optional<double> {
-    if (last_ms->load() <= 0) return std::nullopt;
-    return last_ms->load();
+  server.first_request_ms = [findings]() -> std::optional<double> {
+    if (findings->first_audio_ms <= 0) return std::nullopt;
+    return findings->first_audio_ms.load();
   };
   return server;
 }

@@ -19,8 +19,8 @@ struct LoopbackTarget {
 };
 
 /// One step an io thread: a connection of that thread asks for the readiness, the voices, a frame
-/// and, unless that was slow, a frame in every format and a short sentence, as a client would, and
-/// checks what it gets.
+/// and, unless the first such was slow, a frame in every format and a short sentence, as a client
+/// would, and checks what it gets.
 ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop);
 
 }  // namespace lyre::server

@@ -33,8 +33,8 @@ struct ServerConfig {
   int max_early_requests = 80;                   // that wait at a time; more get 503 at once
   // For each request of the server to itself; a step of the warm-up that takes longer fails.
   std::chrono::milliseconds warmup_patience{60'000};
-  /// A model that needs longer for a request of a single frame speaks no more than one for each io
-  /// thread: what the server's part could still save is then far below what the model takes.
+  /// A model that needs longer for a request of a single frame speaks no more than that one: what
+  /// the server's part could still save is then far below what the model takes.
   std::chrono::milliseconds warmup_slow_frame{60};
   std::string version;  // shown by GET /
   /// Called once a request, on an io thread; must not throw. Empty: no log.
