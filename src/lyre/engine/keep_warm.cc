@@ -1,6 +1,5 @@
 #include "lyre/engine/keep_warm.h"
 
-#include <array>
 #include <vector>
 
 #include "lyre/base/clock.h"
@@ -11,7 +10,7 @@ namespace lyre {
 namespace {
 
 // A request that arrives in the midst of a part waits for its end.
-constexpr double kMostMs = 5;
+constexpr double kMostMs = 20;
 
 class KeepWarm {
  public:
@@ -20,8 +19,7 @@ class KeepWarm {
 
   void operator()(const std::function<bool()>& wanted) {
     if (wanted()) return;
-    if (language_model_fits_)
-      language_model_fits_ = fits("language model", [&] { speak_tokens(); });
+    if (language_model_fits_) language_model_fits_ = fits("language model", [&] { speak_token(); });
     if (wanted()) return;
     if (codec_fits_) codec_fits_ = fits("codec", [&] { speak_frame(); });
   }
@@ -38,23 +36,19 @@ class KeepWarm {
     return false;
   }
 
-  void speak_tokens() {
+  void speak_token() {
     SequenceOptions options;
     options.layout = layout_;
-    options.max_tokens = 8;
+    options.max_tokens = 2;
     const auto sequence = language_model_.open(options);
     if (!sequence) return;
-    const std::array<TokenId, 4> prompt = {layout_.first_code, layout_.first_code,
-                                           layout_.first_code, layout_.first_code};
+    const TokenId prompt = layout_.first_code;
     Slice slice;
     slice.sequence = *sequence;
-    slice.prompt = prompt;
+    slice.prompt = {&prompt, 1};
     SliceResult result;
-    Status status = language_model_.step({&slice, 1}, {&result, 1});
-    if (status && !result.stopped) {
-      slice.prompt = {};
-      status = language_model_.step({&slice, 1}, {&result, 1});
-    }
+    const Status status = language_model_.step({&slice, 1}, {&result, 1});
+    static_cast<void>(status);
     language_model_.close(*sequence);
   }
 

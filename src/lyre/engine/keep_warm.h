@@ -8,7 +8,7 @@
 
 namespace lyre {
 
-/// The smallest step that keeps both models warm while nobody speaks: a prompt and a token, and a
+/// The smallest step that keeps both models warm while nobody speaks: a token, and a
 /// frame. To be called on the engine thread with nothing open; `wanted` tells that a request has
 /// come: what remains is then left out. What fails is left out too, a real request will tell. A
 /// model whose part takes longer than a request should wait for it is not run again.
