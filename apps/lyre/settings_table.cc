@@ -274,8 +274,8 @@ const Setting kTable[] = {
        return status;
      }},
     {"keep_warm", "--keep-warm", "LYRE_KEEP_WARM", nullptr, "INTERVAL",
-     "Idle for so long, run what keeps the models warm: 30, 500ms, 30s, 5m, off (default: off)", kWarmup,
-     kValue,
+     "Idle for so long, run what keeps the models warm: 30, 500ms, 30s, 5m, off (default: off)",
+     kWarmup, kValue,
      [](Settings& s, const std::string& v) { return read_seconds(v, s.engine.keep_warm_seconds); }},
     {"warmup_faults", "--warmup-faults", "LYRE_WARMUP_FAULTS", nullptr, "STEP=KIND,...",
      "Make steps of the warm-up fail, to try out what follows: error, throw, alloc or stall:MS",
