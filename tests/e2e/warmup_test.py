@@ -4,13 +4,14 @@ import concurrent.futures
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import tempfile
 import time
 import unittest
 
-from lyre_program import LONG_TEXT, PATIENCE_S, Server, eventually, lyre, reset
+from lyre_program import LONG_TEXT, PATIENCE_S, VOICE, Server, eventually, lyre, reset
 
 START = "🔥 Starting SNAC model warmup..."
 DONE = "✅ SNAC model warmup completed in "
@@ -171,6 +172,16 @@ class Warm(unittest.TestCase):
         self.assertEqual(len(said(server, DONE)), int(not codec), message)
         self.assertEqual(said(server, READY), [])
         self.assertEqual(audio(server), self.audio, message)
+
+    def test_files_that_vanish_meanwhile_are_not_missed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            voice = shutil.copytree(VOICE, os.path.join(folder, "voice"))
+            with Server("--voice-dir", voice, "--warmup-faults", "codec.first_frame=stall:300", ready=False) as server:
+                self.assertTrue(eventually(lambda: server.get("/readyz")[1]["status"] != "loading"))
+                shutil.rmtree(voice)
+                server.wait_for("ready")
+                self.assertTrue(server.get("/readyz")[1]["warm"])
+                self.assertEqual(audio(server), self.audio)
 
     def test_post_runs_it_beside_streams(self):
         with Server() as server:
