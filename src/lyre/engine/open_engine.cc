@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lyre/base/parse_switch.h"
+#include "lyre/base/trace.h"
 #include "lyre/engine/engine.h"
 #include "lyre/engine/engine_parts.h"
 #include "lyre/engine/open_models.h"
@@ -29,7 +30,10 @@ std::string model_name(const std::filesystem::path& folder) {
 std::future<Result<VoiceSetup>> begin_voice_setup(const EngineConfig& config) {
   const auto open = [&config] { return open_voice_setup(config); };
   try {
-    return std::async(std::launch::async, open);
+    return std::async(std::launch::async, [open] {
+      trace::name_thread("voices");
+      return open();
+    });
   } catch (const std::system_error&) {
     return std::async(std::launch::deferred, open);
   }
