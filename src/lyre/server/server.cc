@@ -184,6 +184,7 @@ bool Server::Impl::stop(std::chrono::milliseconds patience) {
     changed_.wait(lock, none);
   });
   state_.warmup().join();
+  state_.background().join();
   return stopped_clean_;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/thread_pool.hpp>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -41,6 +42,8 @@ class ServerState {
   Readiness& readiness() const noexcept { return readiness_; }
   ServiceWarmup& warmup() const noexcept { return warmup_; }
   RequestTimes& request_times() const noexcept { return request_times_; }
+  /// One thread for answers that take long (HttpResponse::later); joined when the server stops.
+  boost::asio::thread_pool& background() const noexcept { return background_; }
 
   /// By which the server knows its own requests.
   const std::string& warmup_key() const noexcept { return warmup_key_; }
@@ -61,7 +64,8 @@ class ServerState {
   mutable RequestTimes request_times_;
   mutable std::mutex mutex_;
   std::shared_ptr<const SpeechService> service_;
-  mutable ServiceWarmup warmup_;  // last: its thread uses what is above
+  mutable ServiceWarmup warmup_;  // its thread uses what is above
+  mutable boost::asio::thread_pool background_{1};
 };
 
 }  // namespace lyre::server
