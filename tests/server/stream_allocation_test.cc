@@ -29,14 +29,12 @@ extern "C" void* aligned_alloc(size_t alignment, size_t bytes) noexcept {
   if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
   throw std::bad_alloc();
 }
-[[gnu::noinline]]  // Which std::stable_sort calls; the sanitizer's own would not match the deletes
-                   // below.
-                   void*
-                   operator new(size_t bytes, const std::nothrow_t&) noexcept {
+// Which std::stable_sort calls; the sanitizer's own would not match the deletes below.
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
   allocations.fetch_add(1, std::memory_order_relaxed);
   return std::malloc(bytes == 0 ? 1 : bytes);
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 #endif
 
