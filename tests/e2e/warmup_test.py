@@ -407,10 +407,27 @@ class WhileItWarms(unittest.TestCase):
                 if not said(server, "ready"):
                     self.assertEqual(early.getresponse().status, 503)
 
+    def test_a_long_stall_does_not_hold_the_stop_up(self):
+        for name in ("engine.synthesis", "lm.frame", "text.*"):
+            with Server("--warmup-faults", name + "=stall:3600000", ready=False) as server:
+                self.assertTrue(eventually(lambda: self.warming(server)), name)
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(server.process.wait(timeout=PATIENCE_S), 0, name)
+
+    def test_a_stalled_step_lets_requests_through(self):
+        with Server("--warmup-faults", "lm.frame=stall:3600000", "--ready-when", "loaded") as server:
+            self.assertTrue(server.get("/readyz")[1]["warming"])
+            body = audio(server)
+            self.assertTrue(body)
+            self.assertTrue(server.get("/readyz")[1]["warming"])
+
     def test_the_second_signal_ends_at_once(self):
-        with Server("--warmup-faults", "engine.synthesis=stall:60000", ready=False) as server:
-            self.assertTrue(eventually(lambda: self.warming(server)))
+        with Server("--warmup-faults", "engine.synthesis=stall:3600000", "--ready-when", "loaded",
+                    "--stop-seconds", "3600") as server:
+            stream = server.speak(input=LONG_TEXT, response_format="pcm")  # nobody reads it to its end
+            self.assertEqual(stream.status, 200)
             server.process.send_signal(signal.SIGTERM)
+            server.wait_for("stopping")
             server.process.send_signal(signal.SIGINT)
             self.assertEqual(server.process.wait(timeout=PATIENCE_S), 130)
 

@@ -4,6 +4,8 @@
 
 #include <new>
 
+#include "lyre/base/clock.h"
+
 #include "support/expect_error.h"
 
 namespace lyre {
@@ -19,7 +21,7 @@ WarmupStep good_step(std::string name, int& runs) {
 }
 
 TEST(WarmupFaults, EveryKindHitsItsStepAndNoOther) {
-  const auto faults = WarmupFaults::parse("a.b=error, c=throw ,d.*=alloc,,e=stall:1, f.x=error");
+  const auto faults = WarmupFaults::parse("a.b=error, c=throw ,d.*=alloc,,e=stall:0, f.x=error");
   ASSERT_TRUE(faults) << faults.error().message;
   int runs = 0;
   EXPECT_TRUE(test::is_error(faults->inject(good_step("a.b", runs)).run(), ErrorCode::kInternal,
@@ -33,6 +35,23 @@ TEST(WarmupFaults, EveryKindHitsItsStepAndNoOther) {
     EXPECT_EQ(*progress, Progress::kDone);
   }
   EXPECT_EQ(runs, 5);
+}
+
+TEST(WarmupFaults, AStallWaitsInPartsAndThenRuns) {
+  const auto faults = WarmupFaults::parse("slow=stall:60");
+  ASSERT_TRUE(faults) << faults.error().message;
+  int runs = 0, parts = 0;
+  const WarmupStep step = faults->inject(good_step("slow", runs));
+  const TimePoint begin = Clock::now();
+  for (;; ++parts) {
+    const auto progress = step.run();
+    ASSERT_TRUE(progress);
+    if (*progress == Progress::kDone) break;
+    EXPECT_EQ(runs, 0);
+  }
+  EXPECT_EQ(runs, 1);
+  EXPECT_GE(parts, 1);
+  EXPECT_GE(milliseconds_since(begin), 60);
 }
 
 TEST(WarmupFaults, NothingIsNoFault) {

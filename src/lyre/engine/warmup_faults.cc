@@ -1,13 +1,16 @@
 #include "lyre/engine/warmup_faults.h"
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
-#include <memory>
+#include <functional>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
+#include "lyre/base/clock.h"
 #include "lyre/base/quote.h"
 
 namespace lyre {
@@ -30,6 +33,21 @@ Error not_understood(std::string_view entry) {
 template <class Exception>
 [[noreturn]] Result<WarmupStep::Progress> thrown(const Exception& exception) {
   std::rethrow_exception(std::make_exception_ptr(exception));
+}
+
+/// Waits in parts, so that requests and a stop get through meanwhile as they do in a step of many
+/// parts.
+std::function<Result<WarmupStep::Progress>()> stalled(
+    std::function<Result<WarmupStep::Progress>()> run, std::chrono::milliseconds stall) {
+  return [run = std::move(run), stall,
+          end = std::optional<TimePoint>()]() mutable -> Result<WarmupStep::Progress> {
+    constexpr std::chrono::milliseconds kPart{10};
+    const TimePoint now = Clock::now();
+    if (!end) end = now + stall;
+    if (now >= *end) return run();
+    std::this_thread::sleep_for(std::min<Clock::duration>(kPart, *end - now));
+    return WarmupStep::Progress::kMore;
+  };
 }
 
 }  // namespace
@@ -90,11 +108,7 @@ WarmupStep WarmupFaults::inject(WarmupStep step) const {
         step.run = []() -> Result<WarmupStep::Progress> { return thrown(std::bad_alloc()); };
         break;
       case Kind::kStall:
-        step.run = [run = std::move(step.run), stalled = std::make_shared<bool>(false),
-                    stall = fault.stall]() -> Result<WarmupStep::Progress> {
-          if (!std::exchange(*stalled, true)) std::this_thread::sleep_for(stall);
-          return run();
-        };
+        step.run = stalled(std::move(step.run), fault.stall);
         break;
     }
   }

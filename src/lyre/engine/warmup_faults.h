@@ -12,8 +12,8 @@ namespace lyre {
 
 /// Steps of the warm-up that are made to fail, so that one can see what alarms, probes and clients
 /// make of it: "codec.first_frame=error, lm.*=throw, server.*=stall:2000". Kinds: error (the step
-/// returns one), throw (it throws), alloc (it runs out of memory), stall:MS (it waits first and
-/// then runs as ever).
+/// returns one), throw (it throws), alloc (it runs out of memory), stall:MS (it waits first, in
+/// parts, and then runs as ever).
 class WarmupFaults {
  public:
   WarmupFaults() = default;
