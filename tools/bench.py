@@ -10,10 +10,11 @@ in bf16 and int8. --readme writes the table between the two marks of that file, 
 import argparse
 import datetime
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from this_machine import git, machine
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- benchmarks: written by tools/bench.py -->", "<!-- end of benchmarks -->"
@@ -60,19 +61,6 @@ def measure(build, random_voice):
         result.get("context", {}).pop("host_name", None)
         runs[name] = {"command": text, "result": result}
     return runs
-
-
-def machine():
-    model = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0))}
-
-
-def git(*words):
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def table(report):

@@ -30,6 +30,8 @@ import threading
 import time
 from pathlib import Path
 
+from this_machine import git, machine
+
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 600  # against hanging only
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -399,19 +401,6 @@ def tables(report):
 
 def say(words):
     print(words, file=sys.stderr, flush=True)
-
-
-def machine():
-    model = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0))}
-
-
-def git(*words):
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def numbers(words):

@@ -18,7 +18,6 @@
 #include "lyre/engine/engine.h"
 #include "lyre/exit_code.h"
 #include "lyre/json_text.h"
-#include "lyre/model_location.h"
 #include "lyre/subcommand.h"
 
 namespace lyre::command {
@@ -207,15 +206,9 @@ void print_table(const BenchReport& report) {
 int bench(const BenchOptions& options) {
   Settings defaults;
   defaults.log.level = LogLevel::kWarning;
-  Result<Settings> settings = load_settings(options.line, defaults);
-  if (!settings) {
-    print_error(settings.error().message);
-    return kExitUsage;
-  }
-  if (Status located = locate_models(own_executable(), *settings); !located) {
-    print_error(located.error().message);
-    return kExitModel;
-  }
+  int exit_code = kExitOk;
+  std::optional<Settings> settings = load_model_settings(options.line, defaults, exit_code);
+  if (!settings) return exit_code;
   const Result<BenchReport> report = measure(options, settings->engine);
   if (!report) {
     print_error(report.error().message);

@@ -15,7 +15,6 @@
 #include "lyre/build_info.h"
 #include "lyre/engine/engine.h"
 #include "lyre/exit_code.h"
-#include "lyre/model_location.h"
 #include "lyre/profiling.h"
 #include "lyre/server/access_log.h"
 #include "lyre/server/engine_service.h"
@@ -150,15 +149,9 @@ void make_ready(const Settings& settings, const ServiceManager& manager, server:
 }
 
 int serve(const CommandLine& line) {
-  Result<Settings> settings = load_settings(line);
-  if (!settings) {
-    print_error(settings.error().message);
-    return kExitUsage;
-  }
-  if (Status located = locate_models(own_executable(), *settings); !located) {
-    print_error(located.error().message);
-    return kExitModel;
-  }
+  int exit_code = kExitOk;
+  std::optional<Settings> settings = load_model_settings(line, {}, exit_code);
+  if (!settings) return exit_code;
   const Profiling profiling(settings->profiling);
   StartTimeline timeline(settings->start_timeline);
   const ServiceManager manager = ServiceManager::from_environment();
@@ -206,7 +199,6 @@ int serve(const CommandLine& line) {
   make_ready(*settings, manager, *server, *engine, milliseconds_since(start), timeline);
   starting.reset();
 
-  int exit_code = kExitOk;
   while (!stop.wait_for(kHealthInterval)) {
     const Status health = engine->health();
     if (health) continue;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lyre/exit_code.h"
+#include "lyre/model_location.h"
 
 namespace lyre::command {
 namespace {
@@ -84,6 +85,22 @@ Result<Settings> load_settings(const CommandLine& line, Settings defaults) {
                                          from_file, std::move(defaults)));
   configure_logging(settings.log);
   return settings;
+}
+
+std::optional<Settings> load_model_settings(const CommandLine& line, Settings defaults,
+                                            int& exit_code) {
+  Result<Settings> settings = load_settings(line, std::move(defaults));
+  if (!settings) {
+    print_error(settings.error().message);
+    exit_code = kExitUsage;
+    return std::nullopt;
+  }
+  if (const Status located = locate_models(own_executable(), *settings); !located) {
+    print_error(located.error().message);
+    exit_code = kExitModel;
+    return std::nullopt;
+  }
+  return *std::move(settings);
 }
 
 void print_error(const std::string& message) {

@@ -4,6 +4,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,11 @@ void add_settings(CLI::App& app, CommandLine& line, std::initializer_list<std::s
 
 /// Flags over environment over file over defaults; configures the log. Errors go to standard error.
 Result<Settings> load_settings(const CommandLine& line, Settings defaults = {});
+
+/// The same, with the folders of the models found. Nothing after an error: it was printed, and
+/// `exit_code` is its code.
+std::optional<Settings> load_model_settings(const CommandLine& line, Settings defaults,
+                                            int& exit_code);
 
 /// "lyre: message" on standard error.
 void print_error(const std::string& message);

@@ -15,7 +15,6 @@
 #include "lyre/build_info.h"
 #include "lyre/exit_code.h"
 #include "lyre/json_text.h"
-#include "lyre/model_location.h"
 #include "lyre/own_process.h"
 #include "lyre/subcommand.h"
 #include "lyre/warmup_comparison.h"
@@ -150,15 +149,9 @@ int compare(const WarmupDemoOptions& options, const EngineConfig& config) {
 int warmup_demo(const WarmupDemoOptions& options) {
   Settings defaults;
   defaults.log.level = LogLevel::kError;
-  Result<Settings> settings = load_settings(options.line, defaults);
-  if (!settings) {
-    print_error(settings.error().message);
-    return kExitUsage;
-  }
-  if (Status located = locate_models(own_executable(), *settings); !located) {
-    print_error(located.error().message);
-    return kExitModel;
-  }
+  int exit_code = kExitOk;
+  std::optional<Settings> settings = load_model_settings(options.line, defaults, exit_code);
+  if (!settings) return exit_code;
   return options.child.empty() ? compare(options, settings->engine)
                                : measure(options, settings->engine);
 }
