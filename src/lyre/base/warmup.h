@@ -52,14 +52,16 @@ struct WarmupReport {
   double total_ms = 0;
   /// First audio of a request of one sentence, measured by the last step that spoke one.
   std::optional<double> first_request_ms;
-  /// Every step ran and none failed: the next request finds nothing cold.
+  /// The whole list was gone through, no step failed and none was left out by a stop: the next
+  /// request finds nothing cold. A step that was skipped because requests hold what it needs counts
+  /// as warm, for they keep it so.
   bool warm = false;
 
   LYRE_API const WarmupStepReport* find(std::string_view name) const noexcept;
 };
 
 struct WarmupOptions {
-  bool language_model = true, codec = true;
+  bool language_model = true, codec = true;  // only one of them: the report is never warm
   std::vector<WarmupStep> further_steps;  // of the caller, after the engine's own of the same lane
   /// Called when a step has ended, from any of the lanes, one call at a time.
   std::function<void(const WarmupStepReport&)> on_step;

@@ -487,7 +487,7 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
 /// everything at once; only if it does not is there something to wait for, and the cost of timer
 /// and queue.
 Connection::Task<Connection::ErrorCode> Connection::write_all(std::string_view bytes) {
-  const steady_clock::time_point begin = steady_clock::now();
+  const auto begin = trace::enabled() ? steady_clock::now() : steady_clock::time_point();
   const auto all_bytes = static_cast<int64_t>(bytes.size());
   while (!bytes.empty()) {
     ErrorCode failure;
