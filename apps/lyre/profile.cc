@@ -18,6 +18,7 @@
 #include "lyre/model_location.h"
 #include "lyre/own_process.h"
 #include "lyre/profile_requests.h"
+#include "lyre/spread.h"
 #include "lyre/subcommand.h"
 #include "lyre/text_output.h"
 
@@ -91,8 +92,8 @@ Sums sums_of(const ProfileReport& report) {
     first_audio_ms.push_back(request.first_audio_ms);
     real_time_factor.push_back(request.total_ms / 1000 / request.audio_s);
   }
-  sums.first_audio_ms = spread(std::move(first_audio_ms));
-  sums.real_time_factor = spread(std::move(real_time_factor));
+  sums.first_audio_ms = spread_of(std::move(first_audio_ms));
+  sums.real_time_factor = spread_of(std::move(real_time_factor));
   sums.chunks = chunk_sizes(report.requests);
   return sums;
 }
@@ -102,7 +103,7 @@ double ratio(int64_t a, int64_t b) {
 }
 
 json::object to_json(const Spread& s) {
-  return {{"median", s.median}, {"min", s.min}, {"max", s.max}};
+  return {{"median", s.median}, {"min", s.least}, {"max", s.most}};
 }
 
 json::array failed_steps(const WarmupReport& warmup) {
@@ -162,7 +163,7 @@ json::object to_json(const ProfileOptions& options, const ProfileReport& report)
 
 void print_spread(const char* name, const Spread& s, const char* unit, int digits) {
   std::printf("  %-22s median %9.*f   min %9.*f   max %9.*f %s\n", name, digits, s.median, digits,
-              s.min, digits, s.max, unit);
+              s.least, digits, s.most, unit);
 }
 
 void print_table(const ProfileOptions& options, const ProfileReport& report) {

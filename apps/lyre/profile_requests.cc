@@ -84,15 +84,6 @@ Result<std::vector<ProfiledRequest>> profile_requests(Engine& engine,
   return requests;
 }
 
-Spread spread(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  const double median =
-      values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  return {median, values.front(), values.back()};
-}
-
 ChunkSizes chunk_sizes(std::span<const ProfiledRequest> requests) {
   ChunkSizes sizes;
   for (const ProfiledRequest& request : requests) {

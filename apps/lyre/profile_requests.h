@@ -32,12 +32,6 @@ Result<std::vector<ProfiledRequest>> profile_requests(Engine& engine,
                                                       std::span<const std::string> texts,
                                                       const ProfileLoad& load, bool seeded);
 
-/// Middle and spread of a measurement; all 0 if there is none.
-struct Spread {
-  double median = 0, min = 0, max = 0;
-};
-Spread spread(std::vector<double> values);
-
 /// Sizes in which audio came to its readers.
 struct ChunkSizes {
   int64_t count = 0, samples = 0, min = 0, max = 0;

@@ -93,15 +93,6 @@ std::optional<Spread> spread_of_known(std::span<const WarmupRun> runs,
 
 }  // namespace
 
-Spread spread_of(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  const double median =
-      values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-  return {median, values.front(), values.back()};
-}
-
 Result<WarmupComparison> compare_warmup_runs(std::span<const WarmupRun> runs) {
   WarmupComparison comparison;
   comparison.audio_hash = runs.front().audio_hash;

@@ -6,17 +6,10 @@
 #include <vector>
 
 #include "lyre/base/result.h"
+#include "lyre/spread.h"
 #include "lyre/warmup_run.h"
 
 namespace lyre::command {
-
-/// Of several processes.
-struct Spread {
-  double median = 0, least = 0, most = 0;
-};
-
-/// The median of an even number of values is the mean of the middle two. All 0 if there are none.
-Spread spread_of(std::vector<double> values);
 
 /// One time of a request, milliseconds.
 struct WarmupGain {
