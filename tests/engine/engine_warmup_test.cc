@@ -272,6 +272,16 @@ TEST(EngineWarmup, ALostDeviceIsToldAndNothingHangs) {
   EXPECT_TRUE(test::is_error(engine.submit(test::request_of(kText)), ErrorCode::kDeviceLost, {}));
 }
 
+TEST(EngineWarmup, AThrowOutsideOfStepsEndsTheRunToo) {
+  test::EngineRig rig;
+  Engine& engine = rig.start();
+  WarmupOptions options;
+  options.on_step = [](const WarmupStepReport&) { throw std::bad_alloc(); };
+  EXPECT_FALSE(engine.warmup_models(options).warm);
+  EXPECT_TRUE(engine.warmup_models().warm);  // the next one is not held up
+  EXPECT_TRUE(rig.all_free());
+}
+
 TEST(EngineWarmup, StopsBetweenSteps) {
   test::EngineRig rig;
   Engine& engine = rig.start();

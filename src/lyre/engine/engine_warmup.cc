@@ -1,5 +1,6 @@
 #include "lyre/engine/engine_warmup.h"
 
+#include <exception>
 #include <iterator>
 #include <utility>
 
@@ -35,7 +36,18 @@ WarmupReport EngineWarmup::run(const WarmupOptions& options) {
     }
     running_ = true;
   }
-  return run_alone(options);
+  WarmupReport report;
+  try {
+    report = run_alone(options);
+  } catch (const std::exception& failure) {  // memory ran out outside of any step
+    report.steps.push_back({.name = "warmup",
+                            .lane = WarmupLane::kWhole,
+                            .outcome = WarmupStepReport::Outcome::kFailed,
+                            .error = failure.what()});
+    log_warmup_end(report);
+  }
+  end_run(report);
+  return report;
 }
 
 std::optional<WarmupReport> EngineWarmup::last() const {
@@ -73,7 +85,6 @@ WarmupReport EngineWarmup::run_alone(const WarmupOptions& options) {
   report.first_request_ms = measured.first_request_ms;
   report.warm = report.warm && everything;
   if (everything) log_warmup_end(report);
-  end_run(report);
   return report;
 }
 

@@ -37,12 +37,19 @@ void SnacWarmupLog::on_step(const WarmupStepReport& step) {
     failed_step_ = step.name;
     error_ = step.error;
   }
+  if (step.outcome == WarmupStepReport::Outcome::kSkipped) skipped_ = step.error;
 }
 
 void SnacWarmupLog::end() {
   if (!begun_) return;
   begun_ = false;
   const std::string time = two_digits(milliseconds_) + "ms";
+  if (failed_step_.empty() && !skipped_.empty()) {
+    log_info(
+        "SNAC model warmup was left out, or a part of it: " + skipped_,
+        {{"event", "snac_warmup_skipped"}, {"duration_ms", milliseconds_}, {"reason", skipped_}});
+    return;
+  }
   if (failed_step_.empty()) {
     log_info("✅ SNAC model warmup completed in " + time,
              {{"event", "snac_warmup_completed"}, {"duration_ms", milliseconds_}});

@@ -18,6 +18,7 @@ class SnacWarmupLog {
   bool begun_ = false;
   double milliseconds_ = 0;  // in the codec's steps
   std::string failed_step_, error_;
+  std::string skipped_;  // why a step was left out, if one was
 };
 
 /// What is said at the end of a whole warm-up: that all is warm, or what may still be cold.

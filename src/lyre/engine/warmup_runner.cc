@@ -38,6 +38,7 @@ class Run {
       : steps_(steps), options_(options), between_rounds_(between_rounds) {}
 
   WarmupReport operator()() {
+    report_.steps.reserve(steps_.size());
     {
       std::optional<std::jthread> beside;
       try {
@@ -60,7 +61,13 @@ class Run {
  private:
   void run_lane(WarmupLane lane) {
     for (const WarmupStep& step : steps_) {
-      if (step.lane == lane) run_step(step);
+      if (step.lane != lane) continue;
+      try {
+        run_step(step);
+      } catch (const std::exception&) {  // no memory to report it, or on_step threw
+        const std::lock_guard lock(mutex_);
+        all_ran_ = false;
+      }
     }
   }
 
@@ -85,8 +92,8 @@ class Run {
     done.duration_ms = milliseconds_since(start);
     const std::lock_guard lock(mutex_);
     if (left_out) all_ran_ = false;
-    if (options_.on_step) options_.on_step(done);
     report_.steps.push_back(std::move(done));
+    if (options_.on_step) options_.on_step(report_.steps.back());
   }
 
   Status run_to_end(const WarmupStep& step) {
