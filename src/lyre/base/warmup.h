@@ -63,8 +63,8 @@ struct WarmupReport {
 struct WarmupOptions {
   bool language_model = true, codec = true;  // only one of them: the report is never warm
   std::vector<WarmupStep> further_steps;  // of the caller, after the engine's own of the same lane
-  /// Called when a step has ended, from any of the lanes, one call at a time. If it throws the report
-  /// is not warm.
+  /// Called when a step has ended, from any of the lanes, one call at a time. If it throws the
+  /// report is not warm.
   std::function<void(const WarmupStepReport&)> on_step;
   std::stop_token stop;  // what has not begun yet is skipped
 };
