@@ -81,8 +81,10 @@ class FakeSpeech {
   Result<SpokenAudio> speak(SpeechRequest request) {
     if (refusal) return *refusal;
     auto [sink, source] = make_pcm_channel(channel_samples);
-    SpokenAudio spoken{std::move(source), request.sampling.seed.value_or(42),
-                       request.voice.empty() ? "ada" : request.voice};
+    SpokenAudio spoken{std::move(source),
+                       request.sampling.seed.value_or(42),
+                       request.voice.empty() ? "ada" : request.voice,
+                       {}};
     if (request.warm_up && speak_warm_up) {
       speak_warm_up(sink);
       return spoken;

@@ -198,13 +198,13 @@ Connection::Task<bool> Connection::serve_one() {
 /// The response to a request that was read whole; of no use if the client is gone.
 Connection::Task<HttpResponse> Connection::answer(Exchange& exchange) {
   const HttpRequest& request = exchange.request;
-  const RouteTable::Match match = state_.routes().find(request.method, request.path);
-  if (match.admission == Admission::kReady && !request.warm_up && !state_.readiness().admits()) {
+  RouteTable::Match match = state_.routes().find(request.method, request.path);
+  if (match.admission != Admission::kAlways && !request.warm_up && !state_.readiness().admits()) {
     const std::optional<ApiError> refusal = co_await wait_until_ready(exchange);
     if (refusal) co_return error_response(*refusal);
     if (gone_) co_return HttpResponse();
   }
-  HttpResponse response = route(exchange);
+  HttpResponse response = route(exchange, std::move(match));
   if (response.later) co_await wait_for_later(response);
   if (request.warm_up) {
     response.headers.push_back({kIoThreadHeader, std::to_string(io_thread_)});
@@ -282,6 +282,13 @@ Connection::Task<bool> Connection::read_request(Exchange& exchange) {
 
   exchange.request.method = view(head.method_string());
   split_target(view(head.target()), exchange.request);
+  for (const auto& field : head) {
+    HttpHeader header{std::string(view(field.name_string())), std::string(view(field.value()))};
+    for (char& c : header.name) {
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    exchange.request.headers.push_back(std::move(header));
+  }
   exchange.http_1_1 = head.version() >= 11;
   exchange.keep_alive = parser.keep_alive();
   exchange.request.warm_up = exchange.record.warm_up =
@@ -337,9 +344,8 @@ bool Connection::refuse(Exchange& exchange, ErrorCode failure) {
   return exchange.refusal.has_value();
 }
 
-HttpResponse Connection::route(const Exchange& exchange) const {
-  const HttpRequest& request = exchange.request;
-  const RouteTable::Match match = state_.routes().find(request.method, request.path);
+HttpResponse Connection::route(Exchange& exchange, RouteTable::Match match) const {
+  HttpRequest& request = exchange.request;
   const bool options = request.method == "OPTIONS";
   if (match.allow.empty() && !(options && request.path == "*")) {
     return error_response(
@@ -362,6 +368,7 @@ HttpResponse Connection::route(const Exchange& exchange) const {
   }
   try {
     const trace::Span span(kRoute);
+    request.path_parameters = std::move(match.parameters);
     return (*match.handler)(request, state_);
   } catch (const std::exception& failure) {  // memory ran out, or a bug: this request only
     return error_response({500, failure.what(), "", "internal"});
@@ -399,7 +406,7 @@ Connection::Task<bool> Connection::send_audio(Exchange& exchange, HttpResponse& 
 Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& response,
                                          PcmSource& pcm) {
   AccessRecord& record = exchange.record;
-  const AudioStream& audio = *response.audio;
+  AudioStream& audio = *response.audio;
   // Nothing is sent before there is audio: until then an error is a status, not a broken stream.
   while (!gone_ && pcm.readable() == 0 && pcm.state() == PcmSource::State::kOpen) {
     co_await wakeup_->wait();
@@ -428,9 +435,9 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
       response_head(response, exchange.head(chunked ? BodyFraming::kChunked : BodyFraming::kClose),
                     std::time(nullptr));
   payload_.clear();
-  append_audio_start(audio.format, audio.sample_rate_hz, payload_);
   samples_.resize(kMostChunkSamples);
   int64_t samples = 0;
+  Status written = ok_status();
   while (!gone_) {
     const size_t count = pcm.try_read(samples_);
     if (count == 0) {
@@ -438,49 +445,66 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
       co_await wakeup_->wait();
       continue;
     }
-    append_audio(audio.format, {samples_.data(), count}, payload_);
-    if (chunked) {
-      append_chunk(payload_, out_);
-    } else {
-      out_ += payload_;
-    }
-    const ErrorCode failure = co_await write_all(out_);
-    if (failure) {
-      gone_ = true;
-      record.error = failure.message();
-      break;
-    }
+    written = audio.body.write({samples_.data(), count}, payload_);
+    if (!written) break;
     if (samples == 0) trace::record_since(kFirstByte, exchange.begin);
-    record.body_bytes += static_cast<int64_t>(payload_.size());
     samples += static_cast<int64_t>(count);
     record.audio_s = static_cast<double>(samples) / audio.sample_rate_hz;
-    payload_.clear();
-    out_.clear();
+    co_await send_payload(exchange, chunked);
   }
   if (gone_) {
     record.finish = "disconnected";
     co_return false;
   }
-  if (pcm.state() == PcmSource::State::kFailed) {
-    record.finish = "failed";
-    record.error = pcm.error().message;
-    // The client must not take this for the end: a chunked body lacks its last chunk, any other is
-    // cut by a reset.
-    if (!chunked) {
-      ErrorCode ignored;
-      stream_.socket().set_option(net::socket_base::linger(true, 0), ignored);
-      gone_ = true;
-    }
-    co_return false;
+  if (written && pcm.state() == PcmSource::State::kFinished) {
+    written = audio.body.end(pcm.summary(), payload_);
+  } else if (written) {
+    written = pcm.error();
   }
-  record.finish = pcm.summary().reason == FinishReason::kLength ? "length" : "stop";
-  if (chunked) {
+  if (!written) {
+    record.finish = "failed";
+    record.error = written.error().message;
+    // The client must not take this for the end: the body says so in its own words, or a chunked
+    // one lacks its last chunk, or any other is cut by a reset.
+    if (audio.body.fail) {
+      audio.body.fail(written.error(), payload_);
+    } else {
+      if (!chunked) {
+        ErrorCode ignored;
+        stream_.socket().set_option(net::socket_base::linger(true, 0), ignored);
+        gone_ = true;
+      }
+      co_return false;
+    }
+  } else {
+    record.finish = pcm.summary().reason == FinishReason::kLength ? "length" : "stop";
+  }
+  co_await send_payload(exchange, chunked);
+  if (chunked && !gone_) {
     out_ = "0\r\n";
     out_.append(kFinishTrailer).append(": ").append(record.finish).append("\r\n\r\n");
     const ErrorCode failure = co_await write_all(out_);
     if (failure) co_return false;
   }
-  co_return exchange.keep_alive;
+  co_return exchange.keep_alive && !gone_;
+}
+
+/// Sends what is in payload_, behind what is in out_ already, and empties both.
+Connection::Task<> Connection::send_payload(Exchange& exchange, bool chunked) {
+  if (!chunked) {
+    out_ += payload_;
+  } else if (!payload_.empty()) {  // an empty chunk would be the last
+    append_chunk(payload_, out_);
+  }
+  const ErrorCode failure = co_await write_all(out_);
+  if (failure) {
+    gone_ = true;
+    exchange.record.error = failure.message();
+  } else {
+    exchange.record.body_bytes += static_cast<int64_t>(payload_.size());
+  }
+  payload_.clear();
+  out_.clear();
 }
 
 /// The timeout starts anew with every byte that the client takes. Mostly the kernel takes

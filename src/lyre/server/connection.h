@@ -52,10 +52,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<HttpResponse> answer(Exchange& exchange);
   Task<std::optional<ApiError>> wait_until_ready(Exchange& exchange);
   Task<> wait_for_later(HttpResponse& response);
-  HttpResponse route(const Exchange& exchange) const;
+  HttpResponse route(Exchange& exchange, RouteTable::Match match) const;
   Task<bool> send_plain(Exchange& exchange, const HttpResponse& response);
   Task<bool> send_audio(Exchange& exchange, HttpResponse& response);
   Task<bool> speak(Exchange& exchange, HttpResponse& response, PcmSource& pcm);
+  Task<> send_payload(Exchange& exchange, bool chunked);
 
   Task<ErrorCode> write_all(std::string_view bytes);
   Task<> close_politely();

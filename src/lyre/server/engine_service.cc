@@ -15,6 +15,7 @@ ServiceInfo service_info(const EngineInfo& engine) {
   info.default_voice = engine.default_voice;
   info.sample_rate_hz = engine.sample_rate_hz;
   info.max_text_bytes = engine.max_text_bytes;
+  info.max_batch = engine.max_batch;
   info.created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                             std::chrono::system_clock::now().time_since_epoch())
                             .count();
@@ -31,7 +32,7 @@ Result<SpokenAudio> speak(Engine& engine, SpeechRequest request) {
   synthesis.fast_start = request.fast_start;
   synthesis.warm_up = request.warm_up;
   LYRE_ASSIGN_OR_RETURN(Speech speech, engine.submit(std::move(synthesis)));
-  return SpokenAudio{std::move(speech.pcm), speech.seed, std::move(speech.voice)};
+  return SpokenAudio{std::move(speech.pcm), speech.seed, std::move(speech.voice), {}};
 }
 
 ServiceLoad service_load(const EngineStats& stats) {

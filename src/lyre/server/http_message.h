@@ -8,9 +8,14 @@
 #include <vector>
 
 #include "lyre/audio/pcm_channel.h"
-#include "lyre/server/audio_body.h"
+#include "lyre/server/speech_body.h"
 
 namespace lyre::server {
+
+struct HttpHeader {
+  std::string name;
+  std::string value;
+};
 
 /// What a handler sees of a request: values only, nothing of the HTTP library.
 struct HttpRequest {
@@ -18,19 +23,25 @@ struct HttpRequest {
   std::string path;    // without query
   std::string query;   // after '?', undecoded
   std::string body;
+  std::vector<HttpHeader> headers;           // names in lower case, as sent
+  std::vector<std::string> path_parameters;  // what stood for the {} of the route's path
+  std::string key_name;  // whose API key it carried; empty: nobody's, or none is asked for
   bool warm_up = false;  // the server's own: carries the key of warmup_key.h
-};
 
-struct HttpHeader {
-  std::string name;
-  std::string value;
+  /// Of the first header of this lower-case name; empty: there is none.
+  std::string_view header(std::string_view name) const {
+    for (const HttpHeader& header : headers) {
+      if (header.name == name) return header.value;
+    }
+    return {};
+  }
 };
 
 /// A body that is spoken while it is sent. The status goes out with the first samples, so that an
 /// error before them still becomes an error response.
 struct AudioStream {
   PcmSource pcm;
-  AudioFormat format = AudioFormat::kWav;
+  SpeechBody body;
   int sample_rate_hz = 0;
   uint64_t seed = 0;
   std::string voice;

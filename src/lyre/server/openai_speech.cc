@@ -13,13 +13,13 @@
 namespace lyre::server {
 namespace {
 
-AudioFormat read_format(JsonFields& fields) {
+AudioEncoding read_format(JsonFields& fields) {
   // The contract's own default is mp3, which needs an encoder; until there is one, the default is
   // wav, and whoever asks for mp3 by name is told.
   static constexpr std::array<std::string_view, 4> kWithoutEncoder = {"mp3", "opus", "aac", "flac"};
   const std::string name = fields.text("response_format").value_or("wav");
-  if (name == "wav") return AudioFormat::kWav;
-  if (name == "pcm") return AudioFormat::kPcm;
+  if (name == "wav") return AudioEncoding::kWav;
+  if (name == "pcm") return AudioEncoding::kPcm16;
   const bool known =
       std::find(kWithoutEncoder.begin(), kWithoutEncoder.end(), name) != kWithoutEncoder.end();
   fields.fail({400,
@@ -27,7 +27,7 @@ AudioFormat read_format(JsonFields& fields) {
                            " is not supported by this build; use 'wav' or 'pcm'."
                      : "Unknown 'response_format' " + quote(name) + "; use 'wav' or 'pcm'.",
                "response_format", "unsupported_format"});
-  return AudioFormat::kWav;
+  return AudioEncoding::kWav;
 }
 
 void check_speed(JsonFields& fields) {
@@ -52,7 +52,7 @@ HttpResponse speak(const HttpRequest& http, const ServerState& state) {
   request.text = fields.required_text("input");
   request.voice = fields.text_or_id("voice").value_or("");
   request.description = fields.text("instructions").value_or("");
-  const AudioFormat format = read_format(fields);
+  const AudioFormat format{.encoding = read_format(fields)};
   check_speed(fields);
   check_stream_format(fields);
   read_speech_settings(fields, request);

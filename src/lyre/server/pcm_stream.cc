@@ -17,7 +17,7 @@ HttpResponse stream(const HttpRequest& http, const ServerState& state) {
   if (fields.error() != nullptr) return error_response(*fields.error());
   const auto service = state.service();
   if (!service) return error_response(not_ready_error());
-  return speech_response(*service, std::move(request), AudioFormat::kPcm);
+  return speech_response(*service, std::move(request), {.encoding = AudioEncoding::kPcm16});
 }
 
 }  // namespace

@@ -18,10 +18,13 @@ using Handler = std::function<HttpResponse(const HttpRequest&, const ServerState
 /// Whether a request may come to its handler before the server is ready.
 enum class Admission : uint8_t {
   kAlways,
-  kReady,  // it waits, or is refused
+  kReady,   // it waits, or is refused
+  kSpeech,  // the same, and then for its place in the AdmissionQueue
 };
 
-/// Which handler answers which method on which path. Filled at start, then read by any thread.
+/// Which handler answers which method on which path. A segment {} or {name} of a path stands for
+/// any one segment that is not empty; a path without is preferred. Filled at start, then read by
+/// any thread.
 class RouteTable {
  public:
   void add(std::string method, std::string path, Handler handler,
@@ -30,6 +33,7 @@ class RouteTable {
   struct Match {
     const Handler* handler = nullptr;  // null: no such path, or not this method
     Admission admission = Admission::kAlways;
+    std::vector<std::string> parameters;  // what stood for the {} of the path
     std::string allow;  // methods of the path, for 405 and OPTIONS; empty: no such path
   };
   /// HEAD is answered by the handler of GET (the connection leaves the body out).

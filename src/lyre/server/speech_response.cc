@@ -54,17 +54,19 @@ void read_speech_settings(JsonFields& fields, SpeechRequest& request) {
 }
 
 HttpResponse speech_response(const SpeechService& service, SpeechRequest request,
-                             AudioFormat format) {
+                             const AudioFormat& format, double speed) {
   if (const auto error = check_text(request, service.info)) return error_response(*error);
   if (const auto error = check_voice(request, service.info)) return error_response(*error);
+  Result<AudioEncoder> encoder = AudioEncoder::open(format, service.info.sample_rate_hz, speed);
+  if (!encoder) return error_response(api_error(encoder.error()));
   Result<SpokenAudio> spoken = service.speak(std::move(request));
   if (!spoken) return error_response(api_error(spoken.error()));
   HttpResponse response;
-  response.content_type = content_type(format);
+  response.content_type = content_type(format.encoding);
   response.headers.push_back({"x-lyre-voice", spoken->voice});
   response.headers.push_back({"x-lyre-seed", std::to_string(spoken->seed)});
-  response.audio = AudioStream{std::move(spoken->pcm), format, service.info.sample_rate_hz,
-                               spoken->seed, std::move(spoken->voice)};
+  response.audio = AudioStream{std::move(spoken->pcm), plain_body(*std::move(encoder)),
+                               service.info.sample_rate_hz, spoken->seed, std::move(spoken->voice)};
   return response;
 }
 
