@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lyre/base/result.h"
+
+namespace lyre {
+
+struct Border;
+
+/// How text that is still being written is cut into segments, in characters (code points without
+/// the white space at the ends). Early cuts are heard early; late ones let the model see more of
+/// the sentence and speak it better.
+struct TextPacing {
+  // The first segment, for which somebody waits: it ends with its sentence, however short, or at a
+  // clause border from here on, or between words when it would be longer than the second.
+  int first_clause_characters = 30;
+  int first_most_characters = 120;
+  // All others, which are made while those before them are heard: sentences are joined until they
+  // have the first of these, a clause border ends a segment from the second on, a border between
+  // words when it would be longer than the third.
+  int least_characters = 40;
+  int clause_characters = 120;
+  int most_characters = 240;
+};
+
+/// Takes text piece by piece, joins it as it is and gives out what is complete. Where it is cut
+/// depends on the text and on the flushes only, not on how the text came. A border counts once what
+/// follows it has shown that it is one: "Mr." or "3." may go on, and "un" may become "until", so
+/// nothing is cut at or behind the last word. Never cuts a <tag>. A value.
+class GrowingText {
+ public:
+  explicit GrowingText(const TextPacing& pacing) : pacing_(pacing) {}
+
+  /// Appends to `ready` the segments that are complete now. kInvalidArgument for invalid UTF-8: the
+  /// piece is left out.
+  Status append(std::string_view utf8, std::vector<std::string>& ready);
+  /// What is there is complete as it is; what follows begins anew, with a first segment.
+  Status flush(std::vector<std::string>& ready);
+
+  size_t pending_bytes() const noexcept { return pending_.size(); }
+
+ private:
+  Status cut(bool complete, std::vector<std::string>& ready);
+  /// The border that ends the segment which begins at `begin`; 0 if that is not known yet.
+  size_t next_cut(const std::vector<Border>& borders, size_t begin, size_t last) const;
+
+  TextPacing pacing_;
+  std::string pending_;
+  bool first_ = true;
+};
+
+}  // namespace lyre
