@@ -6,6 +6,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -94,14 +95,15 @@ struct Connection::Exchange {
   }
 };
 
-Connection::Connection(net::io_context& context, int io_thread, net::ip::tcp::socket socket,
-                       const ServerState& state)
+Connection::Connection(net::io_context& context, int io_thread, ByteStream::socket_type socket,
+                       Peer peer, const ServerState& state)
     : context_(context),
       io_thread_(io_thread),
       stream_(std::move(socket)),
       buffer_(state.config().max_header_bytes + kMostReadAheadBytes + kReadBytes),
       state_(state),
-      wakeup_(std::make_shared<Wakeup>(context)) {
+      wakeup_(std::make_shared<Wakeup>(context)),
+      peer_(std::move(peer)) {
   ErrorCode failure;
   stream_.socket().set_option(net::ip::tcp::no_delay(true), failure);
   stream_.socket().non_blocking(true, failure);  // for write_all
@@ -110,10 +112,6 @@ Connection::Connection(net::io_context& context, int io_thread, net::ip::tcp::so
   const int most_unsent_bytes = 128 * 1024;
   ::setsockopt(stream_.socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most_unsent_bytes,
                sizeof most_unsent_bytes);
-  const auto peer = stream_.socket().remote_endpoint(failure);
-  if (!failure) {
-    client_ = peer.address().to_string(failure) + ":" + std::to_string(peer.port());
-  }
 }
 
 Connection::~Connection() = default;
@@ -165,7 +163,8 @@ Connection::Task<bool> Connection::serve_one() {
     buffer_.commit(count);
   }
   Exchange exchange;
-  exchange.record.client = client_;
+  exchange.record.client = peer_.address;
+  if (peer_.port > 0) exchange.record.client += ":" + std::to_string(peer_.port);
   const bool arrived = co_await read_request(exchange);
   trace::record_since(kRead, exchange.begin, exchange.record.request_bytes);
   exchange.begin = steady_clock::now();

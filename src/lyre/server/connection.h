@@ -2,9 +2,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -14,11 +12,18 @@
 
 #include "lyre/server/access_record.h"
 #include "lyre/server/api_error.h"
+#include "lyre/server/byte_stream.h"
 #include "lyre/server/http_message.h"
 #include "lyre/server/server_state.h"
 #include "lyre/server/wakeup.h"
 
 namespace lyre::server {
+
+/// Who is at the other end.
+struct Peer {
+  std::string address;  // "127.0.0.1", "::1"; "unix" for a Unix socket
+  int port = 0;         // 0: it has none
+};
 
 /// One client: a coroutine that owns socket and buffers and serves requests one after another, on
 /// the one thread of its io_context. While audio is sent, a second coroutine reads ahead, which is
@@ -26,8 +31,8 @@ namespace lyre::server {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   /// `io_thread` is the number of the thread that runs the context.
-  Connection(boost::asio::io_context& context, int io_thread, boost::asio::ip::tcp::socket socket,
-             const ServerState& state);
+  Connection(boost::asio::io_context& context, int io_thread, ByteStream::socket_type socket,
+             Peer peer, const ServerState& state);
   ~Connection();
 
   /// `ended` is called on the connection's thread when everything is over.
@@ -67,11 +72,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::asio::io_context& context_;
   const int io_thread_;
-  boost::beast::tcp_stream stream_;
+  ByteStream stream_;
   boost::beast::flat_buffer buffer_;  // read and not yet parsed
   const ServerState& state_;
   std::shared_ptr<Wakeup> wakeup_;
-  std::string client_;
+  const Peer peer_;
 
   bool idle_ = false;      // waiting for the first byte of a request
   bool draining_ = false;  // no further request

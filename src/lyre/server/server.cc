@@ -148,7 +148,13 @@ net::awaitable<void> Server::Impl::accept() {
 }
 
 void Server::Impl::add(IoThread& io, tcp::socket socket) {
-  auto connection = std::make_shared<Connection>(io.context, io.index, std::move(socket), state_);
+  Peer peer;
+  error_code failure;
+  if (const auto from = socket.remote_endpoint(failure); !failure) {
+    peer = {from.address().to_string(failure), from.port()};
+  }
+  auto connection = std::make_shared<Connection>(io.context, io.index, std::move(socket),
+                                                 std::move(peer), state_);
   {
     const std::lock_guard lock(mutex_);
     connections_.insert(connection);
