@@ -3,7 +3,7 @@
 set(public_headers
   lyre.h
   audio/pcm_channel.h audio/wav.h
-  base/api.h base/clock.h base/log.h base/result.h base/sampling_params.h base/trace.h base/trace_chart.h
+  base/api.h base/clock.h base/log.h base/result.h base/sampling_params.h base/text_pacing.h base/trace.h base/trace_chart.h
   base/trace_event_json.h base/trace_profile.h base/warmup.h
   engine/engine.h engine/speak.h engine/voice_folder.h)
 set(parts lyre_base lyre_tensor lyre_text lyre_lm lyre_codec lyre_audio lyre_engine)

@@ -49,6 +49,8 @@ class PcmRing {
     wake_reader();
   }
 
+  void nudge() { wake_reader(); }
+
   size_t writable() const {
     const std::lock_guard lock(mutex_);
     return capacity_ - count_;
@@ -166,6 +168,7 @@ PcmSink& PcmSink::operator=(PcmSink&& other) noexcept {
 
 PcmSink::~PcmSink() { abandon(ring_, finished_); }
 
+void PcmSink::nudge() { ring_->nudge(); }
 PushStatus PcmSink::push(std::span<const float> samples) { return ring_->push(samples); }
 size_t PcmSink::writable() const noexcept { return ring_->writable(); }
 size_t PcmSink::buffered() const noexcept { return ring_->readable(); }

@@ -54,6 +54,8 @@ class PcmSink {
 
   /// Takes all samples or none. Wakes the reader.
   PushStatus push(std::span<const float> samples);
+  /// Wakes the reader though there is nothing to read: something else that he watches has changed.
+  void nudge();
   size_t writable() const noexcept;  // samples that fit now
   size_t buffered() const noexcept;  // samples written and not read
   bool closed() const noexcept;      // the reader is gone

@@ -12,6 +12,7 @@
 #include "lyre/engine/keep_warm.h"
 #include "lyre/engine/prepare_request.h"
 #include "lyre/engine/speech_loop.h"
+#include "lyre/engine/speech_text.h"
 #include "lyre/engine/warmup_steps.h"
 
 namespace lyre {
@@ -20,12 +21,18 @@ Status validate(const EngineConfig& config) {
     const char* field;
     int value, least;
   };
-  for (const Limit& limit : {Limit{"max_batch", config.max_batch, 1},
-                             {"max_sequence_tokens", config.max_sequence_tokens, 64},
-                             {"max_queue", config.max_queue, 0},
-                             {"max_text_bytes", config.max_text_bytes, 1},
-                             {"segment_characters", config.segment_characters, 16},
-                             {"first_chunk_frames", config.first_chunk_frames, 1}}) {
+  for (const Limit& limit :
+       {Limit{"max_batch", config.max_batch, 1},
+        {"max_sequence_tokens", config.max_sequence_tokens, 64},
+        {"max_queue", config.max_queue, 0},
+        {"max_text_bytes", config.max_text_bytes, 1},
+        {"segment_characters", config.segment_characters, 16},
+        {"first_chunk_frames", config.first_chunk_frames, 1},
+        {"text_pacing.first_clause_characters", config.text_pacing.first_clause_characters, 1},
+        {"text_pacing.first_most_characters", config.text_pacing.first_most_characters, 16},
+        {"text_pacing.least_characters", config.text_pacing.least_characters, 1},
+        {"text_pacing.clause_characters", config.text_pacing.clause_characters, 1},
+        {"text_pacing.most_characters", config.text_pacing.most_characters, 16}}) {
     if (limit.value >= limit.least) continue;
     return Error{ErrorCode::kInvalidArgument, std::string(limit.field) + ": expected at least " +
                                                   std::to_string(limit.least) + ", found " +
@@ -177,14 +184,21 @@ class Engine::Impl {
     auto [sink, source] =
         make_pcm_channel(channel_samples_, [wake = loop_.wake()] { wake->notify(); });
     Speech speech;
+    std::shared_ptr<TextInbox> inbox;
+    if (request.more_text) {
+      inbox = std::make_shared<TextInbox>(loop_.wake());
+      speech.more = SpeechText(std::make_unique<SpeechText::Impl>(
+          config_, parts_.prompts, limits_, prepared.voice, request.description, inbox));
+      LYRE_RETURN_IF_ERROR(speech.more.append(request.text));
+    }
     speech.pcm = std::move(source);
     speech.seed = prepared.sampling.seed;
     speech.voice = prepared.voice;
     speech.prompt_tokens = static_cast<int64_t>(prepared.prompt_ids.size());
     speech.segments = static_cast<int64_t>(prepared.segments.size());
-    LYRE_RETURN_IF_ERROR(
-        loop_.post(std::make_unique<SpeechTask>(std::move(prepared), std::move(sink), submitted,
-                                                config_.first_chunk_frames, loop_.fade_samples())));
+    LYRE_RETURN_IF_ERROR(loop_.post(
+        std::make_unique<SpeechTask>(std::move(prepared), std::move(inbox), std::move(sink),
+                                     submitted, config_.first_chunk_frames, loop_.fade_samples())));
     return speech;
   }
 

@@ -6,12 +6,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lyre/audio/pcm_channel.h"
 #include "lyre/base/api.h"
 #include "lyre/base/result.h"
 #include "lyre/base/sampling_params.h"
+#include "lyre/base/text_pacing.h"
 #include "lyre/base/warmup.h"
 
 namespace lyre {
@@ -33,6 +35,7 @@ struct EngineConfig {
   int max_queue = 64;              // requests that wait; more are refused
   int max_text_bytes = 64 * 1024;  // one request
   int segment_characters = 240;    // longer text is spoken in segments of at most about this size
+  TextPacing text_pacing;          // of text that follows, see SpeechText
   double buffer_seconds = 4.0;     // audio that a request may be ahead of its reader
   bool fast_start =
       false;  // first chunk before its right context exists, cross-faded to the exact samples
@@ -65,6 +68,8 @@ struct SynthesisRequest {
       max_tokens{};  // speech tokens over the whole request; empty: as many as the sequences hold
   std::optional<bool> fast_start{};  // over the configuration
   bool warm_up = false;  // spoken to nobody: not counted in the stats, no word in the log
+  /// More text follows through Speech::more; `text` is the first of it and may be empty.
+  bool more_text = false;
 };
 
 struct VoiceInfo {
@@ -100,6 +105,35 @@ struct EngineStats {
   double keep_warm_seconds = 0;  // of the engine thread, in all
 };
 
+/// Text that is spoken while it is still written. The pieces are joined as they are and cut into
+/// segments as the configuration's text_pacing says, so a word may be cut anywhere between them.
+/// The audio equals that of the same segments in one request. One thread at a time, none of it
+/// waits; not to be used once the engine has gone.
+class LYRE_API SpeechText {
+ public:
+  SpeechText() noexcept;
+  SpeechText(SpeechText&&) noexcept;
+  SpeechText& operator=(SpeechText&&) noexcept;
+  ~SpeechText();  // as finish()
+
+  /// kInvalidArgument: bad UTF-8, or more than max_text_bytes since the begin; the speech goes on
+  /// without this piece. kUnavailable: the speech has ended, at a limit of tokens or by an error.
+  Status append(std::string_view utf8);
+  /// Speaks what has come, complete or not.
+  Status flush();
+  /// No more text: what is left is spoken, then the audio ends.
+  Status finish();
+  /// Everything that was complete has been made: the models wait for text. Its samples may still be
+  /// in the channel, whose reader is woken when this becomes true.
+  bool idle() const;
+
+ private:
+  friend class Engine;
+  class Impl;
+  explicit SpeechText(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
 /// An accepted request: its audio and what was decided for it.
 struct Speech {
   PcmSource pcm;
@@ -107,6 +141,7 @@ struct Speech {
   std::string voice;
   int64_t prompt_tokens = 0;
   int64_t segments = 0;  // how many sentences or groups of sentences the text was cut into
+  SpeechText more{};     // only if the request had more_text; the two counts above are 0 then
 };
 
 struct EngineParts;

@@ -75,16 +75,15 @@ Result<std::vector<std::string>> spoken_segments(std::string_view text, int char
   return segments;
 }
 
-Status append_segment(std::string_view text, const SynthesisRequest& request,
+Status append_segment(std::string_view text, std::string_view voice, std::string_view description,
                       const SpeechPrompts& prompts, const SpeechLimits& limits,
-                      PreparedRequest& prepared) {
+                      std::vector<TokenId>& prompt_ids, std::vector<SegmentPlan>& segments) {
   SegmentPlan plan;
-  plan.first_id = prepared.prompt_ids.size();
+  plan.first_id = prompt_ids.size();
   {
     trace::Span span(kTokenize);
-    LYRE_RETURN_IF_ERROR(
-        prompts.build(prepared.voice, text, request.description, prepared.prompt_ids));
-    plan.prompt_tokens = static_cast<int>(prepared.prompt_ids.size() - plan.first_id);
+    LYRE_RETURN_IF_ERROR(prompts.build(voice, text, description, prompt_ids));
+    plan.prompt_tokens = static_cast<int>(prompt_ids.size() - plan.first_id);
     span.set_argument(0, plan.prompt_tokens);
   }
   // Half a sequence for a prompt is far more than the longest segment needs, and leaves speech.
@@ -94,8 +93,8 @@ Status append_segment(std::string_view text, const SynthesisRequest& request,
                    " tokens for each sentence, found " + std::to_string(plan.prompt_tokens) +
                    " for " + quote(text, 40));
   }
-  for (size_t i = plan.first_id; i < prepared.prompt_ids.size(); ++i) {
-    const TokenId id = prepared.prompt_ids[i];
+  for (size_t i = plan.first_id; i < prompt_ids.size(); ++i) {
+    const TokenId id = prompt_ids[i];
     if (id < 0 || id >= limits.vocabulary) {
       return Error{ErrorCode::kDataCorrupt, "the tokenizer gives id " + std::to_string(id) +
                                                 ", but the model has only " +
@@ -105,7 +104,7 @@ Status append_segment(std::string_view text, const SynthesisRequest& request,
   plan.most_speech_tokens =
       std::min(limits.max_sequence_tokens - plan.prompt_tokens,
                most_plausible_tokens(utf8_code_points(text), limits.tokens_per_second));
-  prepared.segments.push_back(plan);
+  segments.push_back(plan);
   return ok_status();
 }
 
@@ -116,6 +115,19 @@ int most_plausible_tokens(int64_t characters, double tokens_per_second) noexcept
   const double seconds = kSeconds + kSecondsPerCharacter * static_cast<double>(characters);
   const double tokens = std::ceil(seconds * tokens_per_second);
   return static_cast<int>(std::min<double>(tokens, std::numeric_limits<int>::max()));
+}
+
+Status prepare_segment(std::string_view segment, std::string_view voice,
+                       std::string_view description, const SpeechPrompts& prompts,
+                       const SpeechLimits& limits, std::vector<TokenId>& prompt_ids,
+                       std::vector<SegmentPlan>& segments) {
+  const std::string words = speakable_text(segment);
+  if (is_blank(words)) return ok_status();
+  const size_t ids_before = prompt_ids.size();
+  const Status status =
+      append_segment(words, voice, description, prompts, limits, prompt_ids, segments);
+  if (!status) prompt_ids.resize(ids_before);
+  return status;
 }
 
 Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const EngineConfig& config,
@@ -141,11 +153,14 @@ Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const E
                    std::to_string(*request.max_tokens));
   }
 
+  if (request.more_text) return prepared;  // SpeechText takes the text
+
   LYRE_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
                         spoken_segments(request.text, config.segment_characters));
   prepared.segments.reserve(segments.size());
   for (const std::string& segment : segments) {
-    LYRE_RETURN_IF_ERROR(append_segment(segment, request, prompts, limits, prepared));
+    LYRE_RETURN_IF_ERROR(append_segment(segment, prepared.voice, request.description, prompts,
+                                        limits, prepared.prompt_ids, prepared.segments));
   }
   span.set_argument(0, static_cast<int64_t>(prepared.prompt_ids.size()));
   span.set_argument(1, static_cast<int64_t>(segments.size()));

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lyre/base/result.h"
@@ -26,7 +27,7 @@ struct PreparedRequest {
   bool warm_up = false;           // not counted, no word in the log
   std::optional<int> max_tokens;  // over all segments
   std::vector<TokenId> prompt_ids;
-  std::vector<SegmentPlan> segments;  // at least one
+  std::vector<SegmentPlan> segments;  // at least one, or none yet if more text follows
 };
 
 /// Limits of the models, constant.
@@ -46,5 +47,11 @@ int most_plausible_tokens(int64_t characters, double tokens_per_second) noexcept
 /// kInvalidArgument, begin with the name of the field, and say what was expected and found.
 Result<PreparedRequest> prepare_request(const SynthesisRequest& request, const EngineConfig& config,
                                         const SpeechPrompts& prompts, const SpeechLimits& limits);
+
+/// Appends the prompt of one segment of text, nothing if it has nothing to speak.
+Status prepare_segment(std::string_view segment, std::string_view voice,
+                       std::string_view description, const SpeechPrompts& prompts,
+                       const SpeechLimits& limits, std::vector<TokenId>& prompt_ids,
+                       std::vector<SegmentPlan>& segments);
 
 }  // namespace lyre

@@ -137,7 +137,7 @@ EngineStats SpeechLoop::stats() const noexcept {
 void SpeechLoop::publish_counters() noexcept {
   int running = 0, queued = 0;
   for (const auto& task : tasks_) {
-    if (task->done) continue;
+    if (task->done || !task->current) continue;  // the latter waits for text, not for us
     ++(task->admitted == TimePoint{} ? queued : running);
   }
   counters_.running = running;
@@ -151,6 +151,7 @@ void SpeechLoop::run() {
   for (;;) {
     wake_->clear();
     if (!take_posted()) break;
+    take_text();
     drop_cancelled();
     bool worked = round(Clock::now());
     worked = run_errand() || worked;
@@ -215,16 +216,43 @@ bool SpeechLoop::take_posted() {
     for (const SegmentPlan& segment : task->request.segments) {
       task->summary.prompt_tokens += segment.prompt_tokens;
     }
-    begin_segment(*task, task->current, 0, Scheduler::Rank::kSpeech);
+    if (!task->request.segments.empty()) {
+      begin_segment(*task, task->current, 0, Scheduler::Rank::kSpeech);
+    }
     tasks_.push_back(std::move(task));
   }
   arrivals_.clear();
   return true;
 }
 
+/// Takes in the text that has followed, and ends what nothing will follow any more.
+void SpeechLoop::take_text() {
+  for (const auto& task : tasks_) {
+    if (!task->inbox || task->done) continue;
+    PreparedRequest& request = task->request;
+    const size_t known = request.segments.size();
+    const bool open = task->inbox->take(request.prompt_ids, request.segments);
+    for (size_t i = known; i < request.segments.size(); ++i) {
+      task->summary.prompt_tokens += request.segments[i].prompt_tokens;
+    }
+    if (task->current) continue;
+    if (known == request.segments.size()) {
+      if (!open) finish(*task);
+      continue;
+    }
+    if (known == 0) {
+      task->submitted = Clock::now();
+      task->playback = PlaybackClock(task->submitted);
+    } else if (stop_at_max_tokens(*task)) {
+      continue;
+    }
+    begin_segment(*task, task->current, static_cast<int>(known), Scheduler::Rank::kSpeech);
+  }
+}
+
 void SpeechLoop::drop_cancelled() {
   for (const auto& task : tasks_) {
-    if (task->sink.closed()) cancel(*task);
+    if (!task->done && task->sink.closed()) cancel(*task);
   }
   std::erase_if(tasks_, [](const auto& task) { return task->done; });
 }
@@ -239,6 +267,7 @@ bool SpeechLoop::round(TimePoint now) {
 void SpeechLoop::plan_round(TimePoint now) {
   const trace::Span span(kPlan);
   for (const auto& task : tasks_) {
+    if (!task->current) continue;
     look_ahead(*task, now);
     update_pauses(*task);
   }
@@ -273,7 +302,7 @@ void SpeechLoop::end_everything() {
 void SpeechLoop::finish(SpeechTask& task) {
   if (task.sink.closed()) return cancel(task);
   task.summary.total_ms = milliseconds_since(task.submitted);
-  if (task.summary.frames == 0 && !task.request.warm_up) {
+  if (task.summary.frames == 0 && task.summary.segments > 0 && !task.request.warm_up) {
     log_warning("the model ended the speech before its first frame",
                 {{"voice", task.request.voice}, {"seed", task.request.sampling.seed}});
   }
@@ -325,6 +354,7 @@ void SpeechLoop::release(SpeechTask& task) noexcept {
     run->reset();
   }
   close_stream(task);
+  if (task.inbox) task.inbox->end();
   publish_counters();
   const std::lock_guard lock(mutex_);
   --in_flight_;

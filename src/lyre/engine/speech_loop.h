@@ -104,6 +104,7 @@ class SpeechLoop {
   // The rounds: speech_loop.cc.
   void run();
   bool take_posted();  // false: stop
+  void take_text();
   void drop_cancelled();
   bool round(TimePoint now);  // false: nothing to do
   void plan_round(TimePoint now);
@@ -134,6 +135,7 @@ class SpeechLoop {
   void hand_over(const Speaking& speaking, const PcmSpan& pcm, TimePoint now);
   void close_stream(SpeechTask& task) noexcept;
   void end_segment(SpeechTask& task);
+  bool stop_at_max_tokens(SpeechTask& task);  // true: it was finished
 
   // Ends of a request: speech_loop.cc. Everything is given back before the reader hears of it.
   void finish(SpeechTask& task);

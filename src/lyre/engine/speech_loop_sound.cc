@@ -25,7 +25,7 @@ bool SpeechLoop::push_frames() {
     speaking_.clear();
     bool progress = false;
     for (const auto& task : tasks_) {
-      if (!task->done) progress = collect_work(*task) || progress;
+      if (!task->done && task->current) progress = collect_work(*task) || progress;
     }
     if (!progress) return worked;
     worked = true;
@@ -107,7 +107,8 @@ void SpeechLoop::hand_over(const Speaking& speaking, const PcmSpan& pcm, TimePoi
   }
   samples_.clear();
   task.fast_start.feed(pcm, samples_);
-  task.joint.shape(samples_, speaking.flush && following < task.request.segments.size());
+  const bool more = following < task.request.segments.size() || (task.inbox && task.inbox->open());
+  task.joint.shape(samples_, speaking.flush && more);
   span.set_argument(0, static_cast<int64_t>(samples_.size()));
   const PushStatus pushed = task.sink.push(samples_);
   LYRE_CHECK(pushed != PushStatus::kFull);  // see "Room" above the class
@@ -130,23 +131,33 @@ void SpeechLoop::close_stream(SpeechTask& task) noexcept {
 void SpeechLoop::end_segment(SpeechTask& task) {
   ++task.summary.segments;
   const auto following = static_cast<size_t>(task.current->segment) + 1;
-  if (following == task.request.segments.size()) return finish(task);
-  if (task.request.max_tokens && task.tokens_left < CodeLayout::kSlots) {
-    task.summary.reason = FinishReason::kLength;
-    log_warning("speech was cut at max_tokens", {{"max_tokens", *task.request.max_tokens},
-                                                 {"segments", task.request.segments.size()},
-                                                 {"spoken", task.summary.segments}});
-    return finish(task);
-  }
+  const bool all_spoken = following == task.request.segments.size();
+  if (all_spoken && !task.inbox) return finish(task);
+  if (!all_spoken && stop_at_max_tokens(task)) return;
   task.joint.next_segment();
   task.fast_start = FastStart(false, options_.first_chunk_frames, fade_samples_);
   task.current.reset();
+  if (all_spoken) {
+    // take_text() ends it, or goes on when there is more.
+    task.inbox->rest();
+    return task.sink.nudge();
+  }
   if (!task.next) {
     return begin_segment(task, task.current, static_cast<int>(following), Scheduler::Rank::kSpeech);
   }
   task.current.emplace(*task.next);
   task.next.reset();
   if (!task.current->ended) scheduler_.promote(task.current->task, task.playback.dry_at());
+}
+
+bool SpeechLoop::stop_at_max_tokens(SpeechTask& task) {
+  if (!task.request.max_tokens || task.tokens_left >= CodeLayout::kSlots) return false;
+  task.summary.reason = FinishReason::kLength;
+  log_warning("speech was cut at max_tokens", {{"max_tokens", *task.request.max_tokens},
+                                               {"segments", task.request.segments.size()},
+                                               {"spoken", task.summary.segments}});
+  finish(task);
+  return true;
 }
 
 }  // namespace lyre

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "lyre/engine/prepare_request.h"
 #include "lyre/engine/scheduler.h"
 #include "lyre/engine/segment_joint.h"
+#include "lyre/engine/text_inbox.h"
 #include "lyre/lm/language_model.h"
 
 namespace lyre {
@@ -60,9 +62,10 @@ struct SegmentRun {
 
 /// A request on its way through the engine. Built by submit(), then of the engine thread alone.
 struct SpeechTask {
-  SpeechTask(PreparedRequest prepared, PcmSink out, TimePoint now, int first_chunk_frames,
-             int fade_samples)
+  SpeechTask(PreparedRequest prepared, std::shared_ptr<TextInbox> more_text, PcmSink out,
+             TimePoint now, int first_chunk_frames, int fade_samples)
       : request(std::move(prepared)),
+        inbox(std::move(more_text)),
         sink(std::move(out)),
         submitted(now),
         playback(now),
@@ -70,11 +73,13 @@ struct SpeechTask {
         joint(static_cast<size_t>(fade_samples)) {}
 
   PreparedRequest request;
+  const std::shared_ptr<TextInbox> inbox;  // null: the request has all its text
   PcmSink sink;
-  const TimePoint submitted;
-  bool done = false;  // nothing is held any more; to be deleted
+  TimePoint submitted;  // of its text: where more follows, when the first was complete
+  bool done = false;    // nothing is held any more; to be deleted
 
-  // The language model. `next` is the segment after `current`, begun early.
+  // The language model. `next` is the segment after `current`, begun early. Without a current one
+  // the task waits for text.
   std::optional<SegmentRun> current, next;
   int tokens_left = 0;  // of request.max_tokens, if it is set
 

@@ -1,6 +1,7 @@
 #include "lyre/server/engine_service.h"
 
 #include <chrono>
+#include <memory>
 #include <utility>
 
 namespace lyre::server {
@@ -22,6 +23,15 @@ ServiceInfo service_info(const EngineInfo& engine) {
   return info;
 }
 
+MoreText more_text(SpeechText text) {
+  // std::function asks for copies; the text is never copied.
+  const auto shared = std::make_shared<SpeechText>(std::move(text));
+  return {.append = [shared](std::string_view piece) { return shared->append(piece); },
+          .flush = [shared] { return shared->flush(); },
+          .finish = [shared] { return shared->finish(); },
+          .idle = [shared] { return shared->idle(); }};
+}
+
 Result<SpokenAudio> speak(Engine& engine, SpeechRequest request) {
   SynthesisRequest synthesis;
   synthesis.text = std::move(request.text);
@@ -31,8 +41,11 @@ Result<SpokenAudio> speak(Engine& engine, SpeechRequest request) {
   synthesis.max_tokens = request.max_tokens;
   synthesis.fast_start = request.fast_start;
   synthesis.warm_up = request.warm_up;
+  synthesis.more_text = request.more_text;
   LYRE_ASSIGN_OR_RETURN(Speech speech, engine.submit(std::move(synthesis)));
-  return SpokenAudio{std::move(speech.pcm), speech.seed, std::move(speech.voice), {}};
+  SpokenAudio audio{std::move(speech.pcm), speech.seed, std::move(speech.voice), {}};
+  if (request.more_text) audio.more = more_text(std::move(speech.more));
+  return audio;
 }
 
 ServiceLoad service_load(const EngineStats& stats) {
