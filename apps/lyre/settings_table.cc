@@ -179,6 +179,39 @@ const Setting kTable[] = {
      [](Settings& s, const std::string& v) {
        return read_integer(v, 1, kMostInt, s.engine.max_text_bytes);
      }},
+    {"text.first_clause_characters", "--text-first-clause-characters",
+     "LYRE_TEXT_FIRST_CLAUSE_CHARACTERS", nullptr, "N",
+     "Of text that comes piece by piece, the first segment may end at a clause border from so many "
+     "characters on (default: 30)",
+     kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, kMostInt, s.engine.text_pacing.first_clause_characters);
+     }},
+    {"text.first_most_characters", "--text-first-most-characters",
+     "LYRE_TEXT_FIRST_MOST_CHARACTERS", nullptr, "N",
+     "The first segment is cut between words when it would be longer (default: 120)", kModel,
+     kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 16, kMostInt, s.engine.text_pacing.first_most_characters);
+     }},
+    {"text.least_characters", "--text-least-characters", "LYRE_TEXT_LEAST_CHARACTERS", nullptr, "N",
+     "Later segments join sentences until they have so many characters (default: 40)", kModel,
+     kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, kMostInt, s.engine.text_pacing.least_characters);
+     }},
+    {"text.clause_characters", "--text-clause-characters", "LYRE_TEXT_CLAUSE_CHARACTERS", nullptr,
+     "N", "Later segments may end at a clause border from so many characters on (default: 120)",
+     kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, kMostInt, s.engine.text_pacing.clause_characters);
+     }},
+    {"text.most_characters", "--text-most-characters", "LYRE_TEXT_MOST_CHARACTERS", nullptr, "N",
+     "Later segments are cut between words when they would be longer (default: 240)", kModel,
+     kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 16, kMostInt, s.engine.text_pacing.most_characters);
+     }},
     {"fast_start", "--fast-start", "LYRE_FAST_START", nullptr, "",
      "Send the first audio before its right context is there, and cross-fade to the exact samples",
      kModel, kSwitch,
