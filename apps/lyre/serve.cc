@@ -19,6 +19,7 @@
 #include "lyre/server/access_log.h"
 #include "lyre/server/engine_service.h"
 #include "lyre/server/server.h"
+#include "lyre/server/voice_aliases.h"
 #include "lyre/service_manager.h"
 #include "lyre/start_timeline.h"
 #include "lyre/stop_signals.h"
@@ -195,6 +196,13 @@ int serve(const CommandLine& line) {
     return model_exit_code(loaded.error());
   }
   engine = *std::move(loaded);
+  const Status aliases =
+      server::check_voice_aliases(config.voice_aliases, server::serve_engine(*engine).info);
+  if (!aliases) {
+    print_error(aliases.error().message);
+    server->stop(kToTellTheWaiting);
+    return kExitUsage;
+  }
   stop.loaded();
   make_ready(*settings, manager, *server, *engine, milliseconds_since(start), timeline);
   starting.reset();

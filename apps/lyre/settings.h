@@ -26,7 +26,13 @@ struct Settings {
 };
 
 enum class SettingGroup : uint8_t { kModel, kSampling, kServer, kWarmup, kProfiling, kLog };
-enum class SettingKind : uint8_t { kValue, kPath, kPathOrNone, kSwitch };
+enum class SettingKind : uint8_t {
+  kValue,
+  kPath,
+  kPathOrNone,
+  kSwitch,
+  kPairs,  // in the file also a table of strings
+};
 
 /// One row of the table that flags, environment, file and documentation come from.
 struct Setting {

@@ -50,6 +50,21 @@ Result<std::string> flag_text(const toml::node& node, const std::string& origin)
                origin + ": expected a string, a number, true or false, or a list of strings"};
 }
 
+/// A table of strings, "a=x,b=y".
+Result<std::string> pairs_text(const toml::table& table, const std::string& origin) {
+  std::string joined;
+  for (const auto& [name, node] : table) {
+    const auto* text = node.as_string();
+    if (text == nullptr) {
+      return Error{ErrorCode::kInvalidArgument,
+                   origin + "." + std::string(name.str()) + ": expected a string"};
+    }
+    if (!joined.empty()) joined += ',';
+    joined.append(name.str()).append("=").append(text->get());
+  }
+  return joined;
+}
+
 Status read_table(const toml::table& table, const std::string& prefix, const std::string& file,
                   GivenValues& given) {
   for (const auto& [name, node] : table) {
@@ -70,7 +85,10 @@ Status read_table(const toml::table& table, const std::string& prefix, const std
       return Error{ErrorCode::kInvalidArgument, origin + ": unknown setting " + quote(key) +
                                                     "; 'lyre serve --help' lists the settings"};
     }
-    LYRE_ASSIGN_OR_RETURN(std::string value, flag_text(node, origin + ": " + key));
+    const bool pairs = setting->kind == SettingKind::kPairs && node.is_table();
+    LYRE_ASSIGN_OR_RETURN(std::string value, pairs
+                                                 ? pairs_text(*node.as_table(), origin + ": " + key)
+                                                 : flag_text(node, origin + ": " + key));
     const bool is_path = setting->kind == SettingKind::kPath ||
                          (setting->kind == SettingKind::kPathOrNone && value != kNone);
     if (is_path && !value.empty()) {

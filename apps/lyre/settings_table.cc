@@ -10,6 +10,7 @@
 
 #include "lyre/base/parse_switch.h"
 #include "lyre/base/quote.h"
+#include "lyre/server/voice_aliases.h"
 
 namespace lyre::command {
 namespace {
@@ -109,6 +110,7 @@ constexpr auto kValue = SettingKind::kValue;
 constexpr auto kPath = SettingKind::kPath;
 constexpr auto kPathOrNone = SettingKind::kPathOrNone;
 constexpr auto kSwitch = SettingKind::kSwitch;
+constexpr auto kPairs = SettingKind::kPairs;
 
 const Setting kTable[] = {
     {"voice_dir", "--voice-dir", "LYRE_VOICE_DIR", nullptr, "DIR",
@@ -270,6 +272,14 @@ const Setting kTable[] = {
      "Open connections; more wait to be accepted (default: 1024)", kServer, kValue,
      [](Settings& s, const std::string& v) {
        return read_integer(v, 1, 1'000'000, s.server.max_connections);
+     }},
+    {"voice_aliases", "--voice-aliases", "LYRE_VOICE_ALIASES", nullptr, "NAME=VOICE,...",
+     "Other names for voices; in the file also a table (default: OpenAI's names stand for the "
+     "model's voices in turn)",
+     kServer, kPairs,
+     [](Settings& s, const std::string& v) -> Status {
+       LYRE_ASSIGN_OR_RETURN(s.server.voice_aliases, server::parse_voice_aliases(v));
+       return ok_status();
      }},
     {"server.stop_seconds", "--stop-seconds", "LYRE_STOP_SECONDS", nullptr, "N",
      "Time for running streams to end after SIGTERM (default: 30)", kServer, kValue,

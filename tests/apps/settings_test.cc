@@ -294,6 +294,25 @@ TEST(SettingsFile, BrokenTomlTellsTheLine) {
   EXPECT_NE(file_error("voices = [1]").find("list of strings"), std::string::npos);
 }
 
+TEST(SettingsFile, OtherNamesForVoicesAreATableOrAFlag) {
+  const TempFolder folder;
+  const auto table = read_settings_file(
+      folder.write("lyre.toml", "[voice_aliases]\nnova = \"max\"\nalloy = \"ada\"\n"));
+  ASSERT_TRUE(table.ok()) << table.error().message;
+  for (const auto& settings :
+       {resolve_settings({}, {}, *table), from_flags({{"voice_aliases", "alloy=ada,nova=max"}})}) {
+    ASSERT_TRUE(settings.ok()) << settings.error().message;
+    const auto& aliases = settings->server.voice_aliases;
+    ASSERT_EQ(aliases.size(), 2u);
+    EXPECT_EQ(aliases[0].name + "=" + aliases[0].voice, "alloy=ada");
+    EXPECT_EQ(aliases[1].name + "=" + aliases[1].voice, "nova=max");
+  }
+  EXPECT_NE(
+      file_error("[voice_aliases]\nalloy = 1\n").find("voice_aliases.alloy: expected a string"),
+      std::string::npos);
+  EXPECT_NE(file_error("voice_aliases = \"alloy\"\n").find("NAME=VOICE"), std::string::npos);
+}
+
 TEST(SettingsFile, AMissingFileIsNamed) {
   const auto given = read_settings_file("/nowhere/lyre.toml");
   ASSERT_FALSE(given.ok());

@@ -17,17 +17,18 @@ json::value text_or_null(const std::string& text) {
 
 }  // namespace
 
+std::string error_object(const ApiError& error) {
+  return json::serialize(json::object{{"message", error.message},
+                                      {"type", error_type(error.status)},
+                                      {"param", text_or_null(error.param)},
+                                      {"code", text_or_null(error.code)}});
+}
+
 HttpResponse error_response(const ApiError& error) {
   HttpResponse response;
   response.status = error.status;
   response.content_type = "application/json";
-  response.body = json::serialize(json::object{{"error", json::object{
-                                                             {"message", error.message},
-                                                             {"type", error_type(error.status)},
-                                                             {"param", text_or_null(error.param)},
-                                                             {"code", text_or_null(error.code)},
-                                                         }}});
-  response.body += '\n';
+  response.body = "{\"error\":" + error_object(error) + "}\n";
   response.error = error.message;
   if (error.status == 429 || error.status == 503) {
     response.headers.push_back({"Retry-After", "1"});

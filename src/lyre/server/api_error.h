@@ -15,7 +15,10 @@ struct ApiError {
   std::string code;   // stable word for programs; empty: null
 };
 
-/// All four keys are always there. Adds Retry-After to what may be tried again (429, 503) and
+/// {"message", "type", "param", "code"} as JSON; all four keys are always there.
+std::string error_object(const ApiError& error);
+
+/// {"error": error_object()}. Adds Retry-After to what may be tried again (429, 503) and
 /// x-should-retry: false to the other 5xx, which the SDKs would else repeat.
 HttpResponse error_response(const ApiError& error);
 

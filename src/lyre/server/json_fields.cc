@@ -58,6 +58,14 @@ ApiError wrong_type(std::string_view name, const char* expected, const json::val
           std::string(name), "invalid_type"};
 }
 
+std::optional<double> finite_number(const json::value& field) {
+  json::error_code failure;
+  const double value = field.to_number<double>(failure);
+  // 1e999 is read as infinity; and settings are held as float.
+  if (failure || !(std::abs(value) <= std::numeric_limits<float>::max())) return std::nullopt;
+  return value;
+}
+
 }  // namespace
 
 struct JsonFields::Document {
@@ -65,7 +73,14 @@ struct JsonFields::Document {
 
   /// Null if absent or null.
   const json::value* find(std::string_view name) const {
-    const json::value* field = value.get_object().if_contains(name);
+    const json::object* object = &value.get_object();
+    for (size_t dot = name.find('.'); dot != name.npos; dot = name.find('.')) {
+      const json::value* outer = object->if_contains(name.substr(0, dot));
+      object = outer == nullptr ? nullptr : outer->if_object();
+      if (object == nullptr) return nullptr;
+      name.remove_prefix(dot + 1);
+    }
+    const json::value* field = object->if_contains(name);
     return field == nullptr || field->is_null() ? nullptr : field;
   }
 };
@@ -141,11 +156,22 @@ std::optional<bool> JsonFields::boolean(std::string_view name) {
 std::optional<double> JsonFields::number(std::string_view name) {
   const json::value* field = error_ ? nullptr : document_->find(name);
   if (field == nullptr) return std::nullopt;
-  json::error_code failure;
-  const double value = field->to_number<double>(failure);
-  // 1e999 is read as infinity; and settings are held as float.
-  if (!failure && std::abs(value) <= std::numeric_limits<float>::max()) return value;
+  if (const auto value = finite_number(*field)) return value;
   fail(wrong_type(name, "a finite number", *field));
+  return std::nullopt;
+}
+
+std::optional<double> JsonFields::number(std::string_view object, std::string_view name) {
+  const json::value* outer = error_ ? nullptr : document_->find(object);
+  if (outer == nullptr) return std::nullopt;
+  if (!outer->is_object()) {
+    fail(wrong_type(object, "an object", *outer));
+    return std::nullopt;
+  }
+  const json::value* field = outer->get_object().if_contains(name);
+  if (field == nullptr || field->is_null()) return std::nullopt;
+  if (const auto value = finite_number(*field)) return value;
+  fail(wrong_type(std::string(object) + "." + std::string(name), "a finite number", *field));
   return std::nullopt;
 }
 

@@ -13,7 +13,7 @@ namespace lyre::server {
 /// The fields of the JSON object in a request body, read one by one. The first thing that is wrong
 /// is kept and everything after it reads as absent, so a protocol reads all its fields and then
 /// asks once. A field that is null counts as absent, as the SDKs send it; unknown fields are never
-/// looked at.
+/// looked at. "a.b" is the field b of the object a, absent if a is none.
 class JsonFields {
  public:
   /// An error if the body is not one JSON object in UTF-8; it tells line and column.
@@ -32,6 +32,8 @@ class JsonFields {
   std::optional<bool> boolean(std::string_view name);
   /// Finite, also as a float.
   std::optional<double> number(std::string_view name);
+  /// Of a field that is an object itself.
+  std::optional<double> number(std::string_view object, std::string_view name);
   std::optional<int> integer(std::string_view name);
   std::optional<uint64_t> unsigned_integer(std::string_view name);
 

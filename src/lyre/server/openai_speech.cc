@@ -1,71 +1,95 @@
-// POST /v1/audio/speech, as OpenAI's API and its SDKs speak it; docs/http.md has the table of
-// fields.
-#include <algorithm>
-#include <array>
-#include <cmath>
+// POST /v1/audio/speech, as OpenAI's API and its SDKs speak it, and the streaming of Together AI on
+// the same path; docs/http.md has the table of fields.
+#include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "lyre/base/quote.h"
 #include "lyre/server/routes.h"
-#include "lyre/server/server_state.h"
+#include "lyre/server/speech_events.h"
 #include "lyre/server/speech_response.h"
 
 namespace lyre::server {
 namespace {
 
-AudioEncoding read_format(JsonFields& fields) {
-  // The contract's own default is mp3, which needs an encoder; until there is one, the default is
-  // wav, and whoever asks for mp3 by name is told.
-  static constexpr std::array<std::string_view, 4> kWithoutEncoder = {"mp3", "opus", "aac", "flac"};
-  const std::string name = fields.text("response_format").value_or("wav");
-  if (name == "wav") return AudioEncoding::kWav;
-  if (name == "pcm") return AudioEncoding::kPcm16;
-  const bool known =
-      std::find(kWithoutEncoder.begin(), kWithoutEncoder.end(), name) != kWithoutEncoder.end();
-  fields.fail({400,
-               known ? "'response_format' " + quote(name) +
-                           " is not supported by this build; use 'wav' or 'pcm'."
-                     : "Unknown 'response_format' " + quote(name) + "; use 'wav' or 'pcm'.",
-               "response_format", "unsupported_format"});
-  return AudioEncoding::kWav;
+struct NamedEncoding {
+  std::string_view name;
+  AudioEncoding encoding;
+};
+constexpr NamedEncoding kFormats[] = {
+    {"mp3", AudioEncoding::kMp3},   {"opus", AudioEncoding::kOpus}, {"aac", AudioEncoding::kAac},
+    {"flac", AudioEncoding::kFlac}, {"wav", AudioEncoding::kWav},   {"pcm", AudioEncoding::kPcm16},
+};
+// Of Together AI, for the format "raw".
+constexpr NamedEncoding kRawEncodings[] = {
+    {"pcm_s16le", AudioEncoding::kPcm16},
+    {"pcm_mulaw", AudioEncoding::kMulaw},
+    {"pcm_alaw", AudioEncoding::kAlaw},
+};
+
+template <size_t kCount>
+AudioEncoding find_encoding(JsonFields& fields, const char* field, const std::string& name,
+                            const NamedEncoding (&encodings)[kCount]) {
+  std::string names;
+  for (const NamedEncoding& known : encodings) {
+    if (known.name == name) return known.encoding;
+    names.append(names.empty() ? "'" : ", '").append(known.name).append("'");
+  }
+  fields.fail(
+      {400, "Unknown '" + std::string(field) + "' " + quote(name) + "; use one of " + names + ".",
+       field, "unsupported_format"});
+  return AudioEncoding::kPcm16;
 }
 
-void check_speed(JsonFields& fields) {
-  const double speed = fields.number("speed").value_or(1.0);
-  if (std::abs(speed - 1.0) > 1e-9) {
-    fields.fail({400, "Only 'speed' 1.0 is supported.", "speed", "unsupported_value"});
+/// Format and form of the body.
+void read_form(JsonFields& fields, SpeechOrder& order) {
+  const std::string format = fields.text("response_format").value_or("mp3");
+  const bool raw = format == "raw";
+  if (raw) {
+    const std::string encoding = fields.text("response_encoding").value_or("pcm_s16le");
+    order.format.encoding = find_encoding(fields, "response_encoding", encoding, kRawEncodings);
+  } else {
+    order.format.encoding = find_encoding(fields, "response_format", format, kFormats);
   }
-}
-
-void check_stream_format(JsonFields& fields) {
-  const std::string name = fields.text("stream_format").value_or("audio");
-  if (name != "audio") {
-    fields.fail({400, "'stream_format' " + quote(name) + " is not supported; use 'audio'.",
-                 "stream_format", "unsupported_value"});
+  const std::optional<int> rate_hz = fields.integer("sample_rate");
+  if (rate_hz) {
+    order.format.sample_rate_hz = *rate_hz;
+    order.format_field = "sample_rate";
+    if (*rate_hz <= 0) {
+      fields.fail({400, "'sample_rate' must be above 0.", "sample_rate", "invalid_value"});
+    }
   }
+  const std::string stream_format = fields.text("stream_format").value_or("audio");
+  if (stream_format != "audio" && stream_format != "sse") {
+    fields.fail({400, "Unknown 'stream_format' " + quote(stream_format) + "; use 'audio' or 'sse'.",
+                 "stream_format", "invalid_value"});
+  }
+  // Other clients send "stream" too, and mean the chunks that everybody gets.
+  const bool stream = raw && fields.boolean("stream").value_or(false);
+  if (stream_format != "sse" && !stream) return;
+  order.body = stream_format == "sse" ? openai_events : together_events;
+  order.content_type = "text/event-stream";
 }
 
 HttpResponse speak(const HttpRequest& http, const ServerState& state) {
   JsonFields fields(http.body);
-  SpeechRequest request;
-  request.warm_up = http.warm_up;
-  request.text = fields.required_text("input");
-  request.voice = fields.text_or_id("voice").value_or("");
-  request.description = fields.text("instructions").value_or("");
-  const AudioFormat format{.encoding = read_format(fields)};
-  check_speed(fields);
-  check_stream_format(fields);
-  read_speech_settings(fields, request);
-  if (fields.error() != nullptr) return error_response(*fields.error());
-  const auto service = state.service();
-  if (!service) return error_response(not_ready_error());
-  return speech_response(*service, std::move(request), format);
+  SpeechOrder order;
+  order.request.text = fields.required_text("input");
+  order.request.voice = fields.text_or_id("voice").value_or("");
+  order.request.description = fields.text("instructions").value_or("");
+  read_form(fields, order);
+  order.speed = checked_speed(fields, fields.number("speed"), "speed", 0.25, 4.0);
+  read_speech_settings(fields, order.request);
+  return speech_response(http, fields, state, std::move(order));
 }
 
 }  // namespace
 
 void add_openai_speech(RouteTable& routes) {
-  routes.add("POST", "/v1/audio/speech", speak, Admission::kReady);
+  for (const char* path : {"/v1/audio/speech", "/audio/speech"}) {
+    routes.add("POST", path, speak, Admission::kSpeech);
+  }
 }
 
 }  // namespace lyre::server
