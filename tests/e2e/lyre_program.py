@@ -45,6 +45,7 @@ class Server:
         self._environment = environment
         self.log = []
         self._open = []  # connections and responses
+        self._ended = False  # no line of the log will follow
         self._changed = threading.Condition()
 
     def __enter__(self):
@@ -74,6 +75,9 @@ class Server:
                 except ValueError:
                     self.log.append({"message": line.strip()})
                 self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def wait_for(self, message, **fields):
         """The first line of the log with this message and these fields."""
@@ -84,7 +88,8 @@ class Server:
             return None
 
         with self._changed:
-            if not self._changed.wait_for(found, timeout=PATIENCE_S):
+            self._changed.wait_for(lambda: found() or self._ended, timeout=PATIENCE_S)
+            if not found():
                 raise AssertionError("the log never said %r %r: %r" % (message, fields, self.log))
             return found()
 
@@ -93,7 +98,8 @@ class Server:
         return self._open[-1]
 
     def speak(self, connection=None, path="/v1/audio/speech", **fields):
-        """Starts a request; the body of the response has not been read."""
+        """Starts a request, for wav unless told otherwise; the body of the response has not been read."""
+        fields.setdefault("response_format", "wav")
         connection = connection or self.connect()
         connection.request("POST", path, json.dumps(fields),
                            {"Content-Type": "application/json"})
