@@ -367,6 +367,7 @@ TEST_F(ServerSpeech, PeerFaultB18ASpeechHoldsUpNobody) {
   waiting->read_head();
   EXPECT_EQ(TestClient(port()).exchange(get("/healthz")).status, 200);
 }
+  config.max_running = 100;
 
 TEST_F(ServerSpeech, StopWaitsForRunningSpeech) {
   open();

@@ -32,6 +32,7 @@ void log_access(const AccessRecord& record) noexcept {
          {"path", record.path},
          {"status", record.status},
          {"early", record.early},
+         {"queue_ms", to_three_digits(record.queue_ms)},
          {"voice", record.voice},
          {"seed", record.seed},
          {"finish", record.finish},

@@ -16,6 +16,7 @@ struct AccessRecord {
   int64_t body_bytes = 0;     // sent, without the framing of chunks
   double duration_ms = 0;     // from the request read to its last byte handed to the kernel
   bool early = false;         // it came before the server was ready and waited for that
+  double queue_ms = 0;        // it waited for its place
   bool warm_up = false;       // the server's own
   std::string error;          // message of an error response, or why the audio broke off
 

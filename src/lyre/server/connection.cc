@@ -89,6 +89,7 @@ struct Connection::Exchange {
   bool http_1_1 = false;
   std::optional<ApiError> refusal;  // instead of a request
   steady_clock::time_point begin = steady_clock::now();
+  AdmissionQueue::Place place;      // held until the response is sent
 
   HeadOptions head(BodyFraming framing) const {
     return {framing, keep_alive, !http_1_1, record.request_id};
@@ -129,6 +130,7 @@ void Connection::finish_soon() {
   net::post(context_, [self = shared_from_this()] {
     self->draining_ = true;
     if (self->idle_) self->stream_.close();
+    self->wakeup_->wake_here();  // who waits for a place sees that there will be none
   });
 }
 
@@ -206,6 +208,11 @@ Connection::Task<HttpResponse> Connection::answer(Exchange& exchange) {
   HttpResponse response = route(exchange, std::move(match));
   if (response.later) co_await wait_for_later(response);
   if (request.warm_up) {
+  if (match.admission == Admission::kSpeech && !request.warm_up) {
+    const std::optional<ApiError> refusal = co_await wait_for_place(exchange);
+    if (refusal) co_return error_response(*refusal);
+    if (gone_) co_return HttpResponse();
+  }
     response.headers.push_back({kIoThreadHeader, std::to_string(io_thread_)});
   }
   co_return response;
@@ -237,6 +244,38 @@ Connection::Task<std::optional<ApiError>> Connection::wait_until_ready(Exchange&
 /// Puts the response that comes later in the place of the one that promises it.
 Connection::Task<> Connection::wait_for_later(HttpResponse& response) {
   struct Letterbox {
+/// Until it is the request's turn, the time is over, the server stops or the client leaves, which
+/// gives up the place.
+Connection::Task<std::optional<ApiError>> Connection::wait_for_place(Exchange& exchange) {
+  Result<AdmissionQueue::Place> place =
+      state_.admission().enter(exchange.request.client, [wakeup = wakeup_] { wakeup->wake(); });
+  if (!place) {
+    co_return ApiError{429, "The server is busy: " + place.error().message + ".", "", "queue_full"};
+  }
+  exchange.place = *std::move(place);
+  if (exchange.place.granted()) co_return std::nullopt;
+  const auto begin = steady_clock::now();
+  net::steady_timer deadline(context_, state_.config().queue_wait);
+  deadline.async_wait([wakeup = wakeup_](ErrorCode cancelled) {
+    if (!cancelled) wakeup->wake_here();
+  });
+  start_watching();
+  while (!gone_ && !state_.stopping() && !exchange.place.granted() &&
+         steady_clock::now() < deadline.expiry()) {
+    co_await wakeup_->wait();
+  }
+  deadline.cancel();
+  co_await stop_watching();
+  exchange.record.queue_ms = milliseconds_since(begin);
+  if (gone_ || exchange.place.granted()) co_return std::nullopt;
+  exchange.place = AdmissionQueue::Place();
+  if (state_.stopping()) co_return not_ready_error();
+  co_return ApiError{429,
+                     "The server is busy: no place became free within " +
+                         std::to_string(state_.config().queue_wait.count()) + " ms.",
+                     "", "queue_timeout"};
+}
+
     std::mutex mutex;
     std::optional<HttpResponse> response;
   };
@@ -297,6 +336,7 @@ Connection::Task<bool> Connection::read_request(Exchange& exchange) {
   if (exchange.http_1_1 && head.count(http::field::host) != 1) {
     exchange.refusal = {400, "HTTP/1.1 asks for exactly one Host header.", "", "bad_request"};
     co_return true;
+  exchange.request.client = peer_.address;
   }
   if (!parser.is_done() && exchange.http_1_1 && head.count(http::field::expect) > 0) {
     if (!beast::iequals(head[http::field::expect], "100-continue")) {

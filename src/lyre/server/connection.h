@@ -56,6 +56,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool refuse(Exchange& exchange, ErrorCode failure);
   Task<HttpResponse> answer(Exchange& exchange);
   Task<std::optional<ApiError>> wait_until_ready(Exchange& exchange);
+  Task<std::optional<ApiError>> wait_for_place(Exchange& exchange);
   Task<> wait_for_later(HttpResponse& response);
   HttpResponse route(Exchange& exchange, RouteTable::Match match) const;
   Task<bool> send_plain(Exchange& exchange, const HttpResponse& response);

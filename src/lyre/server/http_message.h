@@ -32,6 +32,7 @@ struct HttpRequest {
   std::string_view header(std::string_view name) const {
     for (const HttpHeader& header : headers) {
       if (header.name == name) return header.value;
+  std::string client;    // for whom it counts in the AdmissionQueue: the key's name or the address
     }
     return {};
   }

@@ -93,6 +93,17 @@ std::vector<prometheus::MetricFamily> collect(const ServerState& state) {
   expected.to(families);
   counter("lyre_warmup_runs_total", "Warm-ups that have ended.").add(now.warmup_runs).to(families);
 
+  const AdmissionQueue::Load queue = state.admission().load();
+  gauge("lyre_queue_running", "Places that are taken: requests for speech in progress.")
+      .add(queue.running)
+      .to(families);
+  gauge("lyre_queue_waiting", "Requests for speech that wait for a place.")
+      .add(queue.waiting)
+      .to(families);
+  counter("lyre_queue_refused_total", "Requests for speech that found the queue full.")
+      .add(static_cast<double>(queue.refused))
+      .to(families);
+
   gauge("lyre_first_request_seconds", "The first request for speech after ready.")
       .add_times(state.request_times().first())
       .to(families);

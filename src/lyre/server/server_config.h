@@ -7,6 +7,7 @@
 #include <string>
 
 #include "lyre/server/access_record.h"
+#include "lyre/server/voice_aliases.h"
 
 namespace lyre::server {
 
@@ -14,6 +15,9 @@ namespace lyre::server {
 enum class ReadyWhen : uint8_t { kLoaded, kWarm };
 /// What becomes of requests that come before.
 enum class EarlyRequests : uint8_t { kWait, kRefuse };
+
+/// Places beyond what the engine speaks at a time, see ServerConfig::max_running.
+inline constexpr int kSparePlaces = 2;
 
 struct ServerConfig {
   std::string host = "127.0.0.1";  // name or address to listen on
@@ -27,6 +31,12 @@ struct ServerConfig {
   std::chrono::milliseconds body_timeout{30'000};    // the same of a body
   // Without any byte taken by the client. Audio may be read as slowly as one likes while it moves.
   std::chrono::milliseconds write_timeout{30'000};
+  // Places of the AdmissionQueue. A few more than the engine speaks at a time: one is kept until
+  // its last sample is sent, and meanwhile the engine is to have the next.
+  int max_running = 16 + kSparePlaces;
+  int max_queue = 64;                            // requests that wait; more get 429 at once
+  int max_queue_of_a_client = 0;                 // the same of one client; 0: max_queue
+  std::chrono::milliseconds queue_wait{30'000};  // of one request; then it gets 429
   ReadyWhen ready_when = ReadyWhen::kWarm;
   EarlyRequests early_requests = EarlyRequests::kWait;
   std::chrono::milliseconds early_wait{30'000};  // of one request; then it gets 503
@@ -36,7 +46,8 @@ struct ServerConfig {
   /// A model that needs longer for a request of a single frame speaks no more than that one: what
   /// the server's part could still save is then far below what the model takes.
   std::chrono::milliseconds warmup_slow_frame{60};
-  std::string version;  // shown by GET /
+  VoiceAliases voice_aliases;  // see check_voice_aliases
+  std::string version;         // shown by GET /
   /// Called once a request, on an io thread; must not throw. Empty: no log.
   std::function<void(const AccessRecord&)> access_log;
 };

@@ -7,12 +7,14 @@
 #include <string>
 #include <utility>
 
+#include "lyre/server/admission_queue.h"
 #include "lyre/server/readiness.h"
 #include "lyre/server/request_times.h"
 #include "lyre/server/route_table.h"
 #include "lyre/server/server_config.h"
 #include "lyre/server/service_warmup.h"
 #include "lyre/server/speech_service.h"
+#include "lyre/server/voice_aliases.h"
 
 namespace lyre::server {
 
@@ -38,10 +40,20 @@ class ServerState {
     return shared;
   }
 
+  /// What an operator set; for resolve_voice.
+  std::shared_ptr<const VoiceAliases> voice_aliases() const {
+    const std::lock_guard lock(mutex_);
+    return voice_aliases_;
+  }
+  /// For the requests that come from now on. kInvalidArgument: they do not fit the voices of the
+  /// service, if it is there yet; the old ones stay.
+  Status set_voice_aliases(VoiceAliases aliases);
+
   // These change under the eyes of all that hold the state, each with locks of its own.
   Readiness& readiness() const noexcept { return readiness_; }
   ServiceWarmup& warmup() const noexcept { return warmup_; }
   RequestTimes& request_times() const noexcept { return request_times_; }
+  AdmissionQueue& admission() const noexcept { return admission_; }
   /// One thread for answers that take long (HttpResponse::later); joined when the server stops.
   boost::asio::thread_pool& background() const noexcept { return background_; }
 
@@ -62,8 +74,10 @@ class ServerState {
   std::atomic<bool> stopping_{false};
   mutable Readiness readiness_;
   mutable RequestTimes request_times_;
+  mutable AdmissionQueue admission_;
   mutable std::mutex mutex_;
   std::shared_ptr<const SpeechService> service_;
+  std::shared_ptr<const VoiceAliases> voice_aliases_;
   mutable ServiceWarmup warmup_;  // its thread uses what is above
   mutable boost::asio::thread_pool background_{1};
 };
