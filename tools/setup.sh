@@ -15,10 +15,12 @@ case "${ID}:${VERSION_ID}" in
 esac
 
 build="g++ cmake ninja-build ccache pkg-config git ca-certificates
-  libboost${boost}-dev libboost-json${boost}-dev libcli11-dev libfmt-dev libhwy-dev libicu-dev libpcre2-dev libspdlog-dev
-  libtomlplusplus-dev prometheus-cpp-dev libxxhash-dev zlib1g-dev"
+  libboost${boost}-dev libboost-json${boost}-dev libavcodec-dev libavutil-dev libcli11-dev libfmt-dev libhwy-dev libicu-dev
+  libogg-dev libpcre2-dev libsoundtouch-dev libspdlog-dev libswresample-dev libtomlplusplus-dev prometheus-cpp-dev
+  libxxhash-dev zlib1g-dev"
 # Sanitizers and fuzzers come with clang; the rest are listeners, judges and clients of the end-to-end tests.
-test="clang sox clang-format libgtest-dev libgmock-dev libbenchmark-dev python3 curl ffmpeg pocketsphinx pocketsphinx-en-us"
+test="clang sox clang-format libgtest-dev libgmock-dev libbenchmark-dev libavformat-dev python3 python3-venv curl
+  ffmpeg haproxy nginx pocketsphinx pocketsphinx-en-us"
 case "${ID}:${VERSION_ID}" in
   debian:12) test="$test libclang-rt-14-dev" ;;
   ubuntu:24.04) test="$test libclang-rt-18-dev" ;;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "lyre/base/result.h"
+
 namespace lyre {
 
 /// What speech may be encoded as.
@@ -24,5 +26,12 @@ struct AudioFormat {
 
 /// The media type of an HTTP body.
 const char* content_type(AudioEncoding encoding) noexcept;
+
+/// As requests and messages call it: "pcm", "wav", "mp3", "opus", "aac", "flac", "mulaw", "alaw".
+const char* encoding_name(AudioEncoding encoding) noexcept;
+
+/// The format with nothing left open: what an encoder of it writes. kInvalidArgument: the encoding
+/// does not know the sample rate or the bit rate; the message names those that it knows.
+Result<AudioFormat> resolve_format(const AudioFormat& format, int source_rate_hz);
 
 }  // namespace lyre
