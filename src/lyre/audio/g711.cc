@@ -8,7 +8,7 @@ namespace {
 
 /// Both laws: a sign, the position of the highest bit (3 bits), and the four bits behind it.
 uint8_t segment_and_step(unsigned magnitude, int lowest_bit) noexcept {
-  const int segment = std::bit_width(magnitude) - 1 - lowest_bit;
+  const int segment = static_cast<int>(std::bit_width(magnitude)) - 1 - lowest_bit;
   const unsigned step = (magnitude >> (segment + lowest_bit - 4)) & 0xF;
   return static_cast<uint8_t>((static_cast<unsigned>(segment) << 4) | step);
 }
