@@ -10,7 +10,7 @@ namespace lyre::server::test {
 namespace {
 
 using Strings = std::vector<std::string>;
-const std::string kAsk = post("/v1/audio/speech", R"({"input": "hi"})");
+const std::string kAsk = post("/v1/audio/speech", R"({"input": "hi", "response_format": "wav"})");
 
 class ServerReadiness : public WarmServer {
  protected:

@@ -55,7 +55,7 @@ TEST_F(ServerSpeech, EachPieceIsSentWhenItIsThere) {
 
 TEST_F(ServerSpeech, WavStartsWithOneStreamingHeader) {
   open();
-  auto client = ask(kSpeech, R"({"input": "hi", "seed": 7})");
+  auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav", "seed": 7})");
   ASSERT_TRUE(push_all(call->sink, counting_samples(0, 3000)));
   call->sink.finish(summary());
   const WireResponse response = client->read_response();
@@ -86,7 +86,7 @@ TEST_F(ServerSpeech, PeerFaultB3NoEmptyChunk) {
 
 TEST_F(ServerSpeech, SpeechThatWasCutIsTold) {
   open();
-  auto client = ask(kSpeech, R"({"input": "hi", "max_tokens": 7})");
+  auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav", "max_tokens": 7})");
   EXPECT_EQ(call->request.max_tokens, 7);
   ASSERT_TRUE(push_all(call->sink, counting_samples(0, 10)));
   call->sink.finish(summary(FinishReason::kLength));
@@ -100,6 +100,45 @@ TEST_F(ServerSpeech, SpeechThatWasCutIsTold) {
   EXPECT_TRUE(logged.speech);
   EXPECT_EQ(logged.body_bytes, 44 + 20);
   EXPECT_GT(logged.first_audio_ms, 0);
+}
+
+TEST_F(ServerSpeech, EventsComeOneByOne) {
+  open();
+  auto client =
+      ask(kSpeech, R"({"input": "hi", "response_format": "pcm", "stream_format": "sse"})");
+  ASSERT_TRUE(push_all(call->sink, std::vector<float>{0, 0.5f}));
+  WireResponse response = client->read_head();
+  EXPECT_EQ(response.headers.at("content-type"), "text/event-stream");
+  EXPECT_EQ(response.headers.at("cache-control"), "no-cache");
+  EXPECT_EQ(client->read_chunk(response),
+            "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AAAAQA==\"}\n\n");
+  SpeechSummary counted = summary();
+  counted.prompt_tokens = 3;
+  counted.generated_tokens = 14;
+  call->sink.finish(counted);
+  EXPECT_EQ(client->read_chunk(response),
+            "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":3,"
+            "\"output_tokens\":14,\"total_tokens\":17}}\n\n");
+  EXPECT_EQ(client->read_chunk(response), "");
+  EXPECT_TRUE(response.complete);
+}
+
+TEST_F(ServerSpeech, AFailureAmongEventsIsAnEvent) {
+  open();
+  auto client =
+      ask(kSpeech, R"({"input": "hi", "response_format": "pcm", "stream_format": "sse"})");
+  ASSERT_TRUE(push_all(call->sink, std::vector<float>{0, 0.5f}));
+  WireResponse response = client->read_head();
+  EXPECT_NE(client->read_chunk(response), "");
+  call->sink.finish(Error{ErrorCode::kInternal, "no luck"});
+  EXPECT_EQ(
+      client->read_chunk(response),
+      "data: {\"type\":\"error\",\"error\":{\"message\":\"no luck\",\"type\":\"server_error\","
+      "\"param\":null,\"code\":\"internal\"}}\n\n");
+  EXPECT_EQ(client->read_chunk(response), "");
+  EXPECT_TRUE(response.complete);
+  EXPECT_EQ(response.trailers.at("x-lyre-finish-reason"), "failed");
+  EXPECT_EQ(record().finish, "failed");
 }
 
 // The peer answers 200 with an empty body to an unknown voice and to an engine that fails
@@ -134,7 +173,8 @@ TEST_F(ServerSpeech, PeerFaultB17AnErrorBeforeAudioIsAStatus) {
 TEST_F(ServerSpeech, AFullQueueIs429) {
   speech.refusal = Error{ErrorCode::kResourceExhausted, "64 requests wait already"};
   open();
-  const WireResponse response = TestClient(port()).exchange(post(kSpeech, R"({"input": "hi"})"));
+  const WireResponse response =
+      TestClient(port()).exchange(post(kSpeech, R"({"input": "hi", "response_format": "wav"})"));
   EXPECT_EQ(response.status, 429);
   EXPECT_EQ(response.headers.at("retry-after"), "1");
   EXPECT_NE(response.body.find("rate_limit"), std::string::npos);
@@ -189,7 +229,7 @@ TEST_F(ServerSpeech, Http10SeesAnErrorAsAReset) {
 // A disconnect must stop generation (lessons, ask 24).
 TEST_F(ServerSpeech, AClientThatLeavesBeforeTheFirstAudioCancels) {
   open();
-  auto client = ask(kSpeech, R"({"input": "hi"})");
+  auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav"})");
   EXPECT_FALSE(call->sink.closed());
   client->close();
   EXPECT_TRUE(eventually([&] { return call->sink.closed(); }));
@@ -199,7 +239,7 @@ TEST_F(ServerSpeech, AClientThatLeavesBeforeTheFirstAudioCancels) {
 
 TEST_F(ServerSpeech, AClientThatLeavesBetweenPiecesCancels) {
   open();
-  auto client = ask(kSpeech, R"({"input": "hi"})");
+  auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav"})");
   ASSERT_TRUE(push_all(call->sink, counting_samples(0, 10)));
   client->read_head();
   client->close_abruptly();
@@ -210,7 +250,7 @@ TEST_F(ServerSpeech, AClientThatLeavesBetweenPiecesCancels) {
 
 TEST_F(ServerSpeech, AClientThatLeavesUnreadAudioBehindCancels) {
   open();
-  auto client = ask(kSpeech, R"({"input": "hi"})");
+  auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav"})");
   std::atomic<bool> accepted{true};
   std::thread writer([&] { accepted = push_all(call->sink, counting_samples(0, 5'000'000)); });
   client->read_head();
@@ -221,7 +261,7 @@ TEST_F(ServerSpeech, AClientThatLeavesUnreadAudioBehindCancels) {
 
 TEST_F(ServerSpeech, AClientThatPipelinesAndLeavesCancels) {
   open();
-  auto client = ask(kSpeech, R"({"input": "hi"})");
+  auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav"})");
   ASSERT_TRUE(client->send(get("/healthz")));
   client->close();
   EXPECT_TRUE(eventually([&] { return call->sink.closed(); }));
@@ -231,7 +271,7 @@ TEST_F(ServerSpeech, AClientMayLeaveAfterAnyByte) {
   open();
   for (size_t bytes = 0; bytes < 600; bytes = bytes * 2 + 1) {
     for (const bool abruptly : {false, true}) {
-      auto client = ask(kSpeech, R"({"input": "hi"})");
+      auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav"})");
       std::thread writer(
           [&] { EXPECT_FALSE(push_all(call->sink, counting_samples(0, 5'000'000))); });
       for (size_t read = 0; read < bytes;) read += client->receive(bytes - read).size();
@@ -265,7 +305,7 @@ TEST_F(ServerSpeech, RequestsSentDuringTheSpeechAreAnsweredAfterIt) {
 
 TEST_F(ServerSpeech, MoreThanTheReadAheadWaitsInTheSocket) {
   open();
-  auto client = ask(kSpeech, R"({"input": "one"})");
+  auto client = ask(kSpeech, R"({"input": "one", "response_format": "wav"})");
   const std::string headers = "x: " + std::string(8000, 'y') + "\r\n";
   constexpr int kRequests = 20;  // 160 KB, more than is read ahead
   std::thread sender([&] {
@@ -327,6 +367,7 @@ TEST_F(ServerSpeech, AReaderThatStandsStillIsCutOff) {
 }
 
 TEST_F(ServerSpeech, AHundredAtOnce) {
+  config.max_running = 100;
   open();
   constexpr size_t kClients = 100;
   std::vector<std::unique_ptr<TestClient>> clients;
@@ -361,13 +402,12 @@ TEST_F(ServerSpeech, AHundredAtOnce) {
 TEST_F(ServerSpeech, PeerFaultB18ASpeechHoldsUpNobody) {
   config.io_threads = 1;
   open();
-  auto waiting = ask(kSpeech, R"({"input": "hi"})");
+  auto waiting = ask(kSpeech, R"({"input": "hi", "response_format": "wav"})");
   EXPECT_EQ(TestClient(port()).exchange(get("/healthz")).status, 200);
   ASSERT_TRUE(push_all(call->sink, counting_samples(0, 10)));
   waiting->read_head();
   EXPECT_EQ(TestClient(port()).exchange(get("/healthz")).status, 200);
 }
-  config.max_running = 100;
 
 TEST_F(ServerSpeech, StopWaitsForRunningSpeech) {
   open();

@@ -24,8 +24,8 @@ class ServerWarmup : public WarmServer {
   }
   void speak_once(const char* input = "hi") {
     TestClient client(port());
-    EXPECT_TRUE(
-        client.send(post("/v1/audio/speech", std::string(R"({"input": ")") + input + "\"}")));
+    EXPECT_TRUE(client.send(
+        post("/v1/audio/speech/stream", std::string(R"({"input": ")") + input + "\"}")));
     FakeSpeech::Call* const call = speech.next();
     ASSERT_NE(call, nullptr);
     ASSERT_TRUE(push_all(call->sink, counting_samples(0, 10)));
@@ -41,9 +41,10 @@ TEST_F(ServerWarmup, EveryIoThreadSpeaksEveryFormat) {
   Strings names;
   for (const auto& done : report.steps) names.push_back(done.name);
   EXPECT_EQ(names, (Strings{"codec.frame", "lm.step", "server.synthesis.io0",
-                            "server.synthesis.io1", "server.synthesis.io2"}));
+                            "server.synthesis.io1", "server.synthesis.io2", "server.encodings"}));
   EXPECT_EQ(step("server.synthesis.io2").lane, WarmupLane::kWhole);
-  EXPECT_EQ(own_requests, 3 * 4);  // a frame in three formats, and a sentence
+  // A frame of wav, pcm and the stream, and a sentence; then what goes through other encoders.
+  EXPECT_EQ(own_requests, 3 * 4 + 6);
   ASSERT_TRUE(report.first_request_ms.has_value());
   EXPECT_GT(*report.first_request_ms, 0);
   EXPECT_NE(*report.first_request_ms, 3.25);  // the fake engine's own
@@ -79,7 +80,7 @@ TEST_F(ServerWarmup, ItsRequestsAreShortMarkedAndInNobodysWay) {
   config.early_requests = EarlyRequests::kRefuse;
   open(false);
   start_warming();
-  for (const int max_tokens : {7, 7, 7, 56}) {
+  for (const int max_tokens : {7, 7, 7, 56, 7, 7, 7, 7, 7, 7}) {
     FakeSpeech::Call* const call = speech.next();
     ASSERT_NE(call, nullptr);
     EXPECT_TRUE(call->request.warm_up);
@@ -89,7 +90,8 @@ TEST_F(ServerWarmup, ItsRequestsAreShortMarkedAndInNobodysWay) {
   }
   wait_for_start();
   EXPECT_TRUE(report.warm);
-  for (size_t i = 0; i < 7; ++i) EXPECT_TRUE(record(i).warm_up) << record(i).path;
+  // With the readiness, which both connections ask for, and two lists.
+  for (size_t i = 0; i < 14; ++i) EXPECT_TRUE(record(i).warm_up) << record(i).path;
   EXPECT_EQ(ask(get("/metrics")).body.find("lyre_first_request_seconds"), std::string::npos);
 }
 
@@ -191,7 +193,8 @@ TEST_F(ServerWarmup, WithoutTheCodecThereAreNoWholeRequestsAndItIsNotWarm) {
   EXPECT_EQ(again.at("warm"), true);
   EXPECT_EQ(outcomes(again.at("steps")),
             (Strings{"codec.frame=ok", "lm.step=ok", "server.synthesis.io0=ok",
-                     "server.synthesis.io1=ok"}));
+                     "server.synthesis.io1=ok",
+                     "server.encodings=ok"}));
   EXPECT_EQ(ask_json(get("/readyz")).at("warm"), true);
 }
 
@@ -206,7 +209,7 @@ TEST_F(ServerWarmup, TheReportIsServed) {
   EXPECT_GT(body.at("ready_ms").as_double(), 0);
   EXPECT_GT(body.at("first_request_ms").as_double(), 0);
   const auto& steps = body.at("steps").as_array();
-  ASSERT_EQ(steps.size(), 4u);
+  ASSERT_EQ(steps.size(), 5u);
   EXPECT_EQ(boost::json::serialize(steps[1]),
             R"({"name":"lm.step","lane":"models","outcome":"failed","start_ms":0E0,)"
             R"("duration_ms":1.5E0,"error":"broken"})");

@@ -84,6 +84,9 @@ HttpResponse speech_response(const HttpRequest& http, const JsonFields& fields,
   HttpResponse response;
   response.content_type = *order.content_type == '\0' ? content_type(order.format.encoding)
                                                       : std::string(order.content_type);
+  if (response.content_type == "text/event-stream") {
+    response.headers.push_back({"cache-control", "no-cache"});
+  }
   response.headers.push_back({"x-lyre-voice", spoken->voice});
   response.headers.push_back({"x-lyre-seed", std::to_string(spoken->seed)});
   response.audio =
