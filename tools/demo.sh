@@ -12,7 +12,7 @@ hello.wav is written: play it with any player.
 
   Speak            $lyre say "Any sentence you like." -o out.wav
   Serve            $lyre serve
-                   curl http://127.0.0.1:9090/v1/audio/speech -d '{"input": "Hello there.", "voice": "ada"}' -o out.wav
+                   curl http://127.0.0.1:9090/v1/audio/speech -d '{"input": "Hello there.", "voice": "ada"}' -o out.mp3
   Your own voice   $lyre say "Hello." --model ORPHEUS_FOLDER --codec SNAC_FOLDER -o out.wav
   What is in it    $lyre inspect ORPHEUS_FOLDER
   Measure          $lyre bench

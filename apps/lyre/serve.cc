@@ -238,7 +238,7 @@ void add_serve(CLI::App& app, int& exit_code) {
       "Examples:\n"
       "  lyre serve\n"
       "  lyre serve --host 0.0.0.0 --port 80 --model ORPHEUS_FOLDER --codec SNAC_FOLDER\n"
-      "  curl http://127.0.0.1:9090/v1/audio/speech -d '{\"input\": \"Hello.\"}' -o hello.wav\n"
+      "  curl http://127.0.0.1:9090/v1/audio/speech -d '{\"input\": \"Hello.\"}' -o hello.mp3\n"
       "GET / lists the endpoints; docs/http.md describes them. SIGTERM ends running streams "
       "first.");
   serve_app->callback([line, &exit_code] { exit_code = serve(*line); });
