@@ -16,7 +16,7 @@ esac
 
 build="g++ cmake ninja-build ccache pkg-config git ca-certificates
   libboost${boost}-dev libboost-json${boost}-dev libavcodec-dev libavutil-dev libcli11-dev libfmt-dev libhwy-dev libicu-dev
-  libogg-dev libpcre2-dev libsoundtouch-dev libspdlog-dev libswresample-dev libtomlplusplus-dev prometheus-cpp-dev
+  libogg-dev libpcre2-dev libsoundtouch-dev libspdlog-dev libswresample-dev libtomlplusplus-dev libssl-dev prometheus-cpp-dev
   libxxhash-dev zlib1g-dev"
 # Sanitizers and fuzzers come with clang; the rest are listeners, judges and clients of the end-to-end tests.
 test="clang sox clang-format libgtest-dev libgmock-dev libbenchmark-dev libavformat-dev python3 python3-venv curl
