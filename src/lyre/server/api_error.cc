@@ -30,8 +30,11 @@ HttpResponse error_response(const ApiError& error) {
   response.content_type = "application/json";
   response.body = "{\"error\":" + error_object(error) + "}\n";
   response.error = error.message;
+  response.error_code = error.code;
   if (error.status == 429 || error.status == 503) {
     response.headers.push_back({"Retry-After", "1"});
+  } else if (error.status == 401) {
+    response.headers.push_back({"WWW-Authenticate", "Bearer"});
   } else if (error.status >= 500) {
     response.headers.push_back({"x-should-retry", "false"});
   }

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -26,8 +27,11 @@
 
 #include "lyre/base/quote.h"
 #include "lyre/base/trace.h"
+#include "lyre/server/authorization.h"
+#include "lyre/server/cors.h"
 #include "lyre/server/request_id.h"
 #include "lyre/server/response_head.h"
+#include "lyre/server/trace_context.h"
 #include "lyre/server/warmup_key.h"
 
 namespace lyre::server {
@@ -45,6 +49,7 @@ constinit trace::Operation kRoute("server.route"), kRequest("server.request"),
 
 constexpr auto kTuple = net::as_tuple(net::use_awaitable);
 constexpr size_t kReadBytes = 8 * 1024;
+constexpr size_t kMostUserAgentBytes = 200;  // in the log
 // Pipelined requests that are read while audio is sent. With more the reading stops, and a client
 // that leaves is noticed by the next write only.
 constexpr size_t kMostReadAheadBytes = 64 * 1024;
@@ -79,6 +84,18 @@ void append_chunk(std::string_view payload, std::string& out) {
   out.append(size, static_cast<size_t>(length)).append(payload).append("\r\n");
 }
 
+/// Counts while it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<int64_t>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<int64_t>& count_;
+};
+
 }  // namespace
 
 /// One request and its response.
@@ -88,8 +105,8 @@ struct Connection::Exchange {
   bool keep_alive = false;
   bool http_1_1 = false;
   std::optional<ApiError> refusal;  // instead of a request
-  steady_clock::time_point begin = steady_clock::now();
   AdmissionQueue::Place place;      // held until the response is sent
+  steady_clock::time_point begin = steady_clock::now();
 
   HeadOptions head(BodyFraming framing) const {
     return {framing, keep_alive, !http_1_1, record.request_id};
@@ -129,8 +146,8 @@ void Connection::start(std::function<void()> ended) {
 void Connection::finish_soon() {
   net::post(context_, [self = shared_from_this()] {
     self->draining_ = true;
-    if (self->idle_) self->stream_.close();
     self->wakeup_->wake_here();  // who waits for a place sees that there will be none
+    if (self->idle_) self->stream_.close();
   });
 }
 
@@ -171,6 +188,7 @@ Connection::Task<bool> Connection::serve_one() {
   trace::record_since(kRead, exchange.begin, exchange.record.request_bytes);
   exchange.begin = steady_clock::now();
   if (!arrived) co_return false;
+  const Counted in_flight(state_.request_counts().in_flight);
   HttpResponse response;
   if (exchange.refusal) {
     // Where the next request starts is not known, or the body was not asked for.
@@ -180,6 +198,7 @@ Connection::Task<bool> Connection::serve_one() {
   } else {
     response = co_await answer(exchange);
   }
+  add_cors_headers(exchange.request, state_.config(), response);
   bool more = false;
   if (gone_) {
     exchange.record.status = 499;
@@ -192,6 +211,7 @@ Connection::Task<bool> Connection::serve_one() {
   trace::record_since(kRequest, exchange.begin);
   exchange.record.duration_ms = milliseconds_since(exchange.begin);
   state_.request_times().add(exchange.record);
+  state_.request_counts().add(exchange.record);
   if (state_.config().access_log) state_.config().access_log(exchange.record);
   co_return more;
 }
@@ -200,19 +220,20 @@ Connection::Task<bool> Connection::serve_one() {
 Connection::Task<HttpResponse> Connection::answer(Exchange& exchange) {
   const HttpRequest& request = exchange.request;
   RouteTable::Match match = state_.routes().find(request.method, request.path);
+  exchange.record.route = match.path;
   if (match.admission != Admission::kAlways && !request.warm_up && !state_.readiness().admits()) {
     const std::optional<ApiError> refusal = co_await wait_until_ready(exchange);
+    if (refusal) co_return error_response(*refusal);
+    if (gone_) co_return HttpResponse();
+  }
+  if (match.admission == Admission::kSpeech && !request.warm_up) {
+    const std::optional<ApiError> refusal = co_await wait_for_place(exchange);
     if (refusal) co_return error_response(*refusal);
     if (gone_) co_return HttpResponse();
   }
   HttpResponse response = route(exchange, std::move(match));
   if (response.later) co_await wait_for_later(response);
   if (request.warm_up) {
-  if (match.admission == Admission::kSpeech && !request.warm_up) {
-    const std::optional<ApiError> refusal = co_await wait_for_place(exchange);
-    if (refusal) co_return error_response(*refusal);
-    if (gone_) co_return HttpResponse();
-  }
     response.headers.push_back({kIoThreadHeader, std::to_string(io_thread_)});
   }
   co_return response;
@@ -241,9 +262,6 @@ Connection::Task<std::optional<ApiError>> Connection::wait_until_ready(Exchange&
   co_return not_ready_error();
 }
 
-/// Puts the response that comes later in the place of the one that promises it.
-Connection::Task<> Connection::wait_for_later(HttpResponse& response) {
-  struct Letterbox {
 /// Until it is the request's turn, the time is over, the server stops or the client leaves, which
 /// gives up the place.
 Connection::Task<std::optional<ApiError>> Connection::wait_for_place(Exchange& exchange) {
@@ -253,7 +271,8 @@ Connection::Task<std::optional<ApiError>> Connection::wait_for_place(Exchange& e
     co_return ApiError{429, "The server is busy: " + place.error().message + ".", "", "queue_full"};
   }
   exchange.place = *std::move(place);
-  if (exchange.place.granted()) co_return std::nullopt;
+  exchange.record.placed = exchange.place.granted();
+  if (exchange.record.placed) co_return std::nullopt;
   const auto begin = steady_clock::now();
   net::steady_timer deadline(context_, state_.config().queue_wait);
   deadline.async_wait([wakeup = wakeup_](ErrorCode cancelled) {
@@ -267,7 +286,8 @@ Connection::Task<std::optional<ApiError>> Connection::wait_for_place(Exchange& e
   deadline.cancel();
   co_await stop_watching();
   exchange.record.queue_ms = milliseconds_since(begin);
-  if (gone_ || exchange.place.granted()) co_return std::nullopt;
+  exchange.record.placed = exchange.place.granted();
+  if (gone_ || exchange.record.placed) co_return std::nullopt;
   exchange.place = AdmissionQueue::Place();
   if (state_.stopping()) co_return not_ready_error();
   co_return ApiError{429,
@@ -276,6 +296,9 @@ Connection::Task<std::optional<ApiError>> Connection::wait_for_place(Exchange& e
                      "", "queue_timeout"};
 }
 
+/// Puts the response that comes later in the place of the one that promises it.
+Connection::Task<> Connection::wait_for_later(HttpResponse& response) {
+  struct Letterbox {
     std::mutex mutex;
     std::optional<HttpResponse> response;
   };
@@ -333,10 +356,17 @@ Connection::Task<bool> Connection::read_request(Exchange& exchange) {
       same_key(view(head[kWarmupHeader]), state_.warmup_key());
   exchange.record.method = exchange.request.method;
   exchange.record.path = exchange.request.path;
+  exchange.record.trace_id = trace_id(view(head["traceparent"]));
+  exchange.record.user_agent = view(head[http::field::user_agent]).substr(0, kMostUserAgentBytes);
+  exchange.request.client = client_address(peer_.address, exchange.request, config.trusted_proxies);
+  if (exchange.request.client != peer_.address) exchange.record.client = exchange.request.client;
+  // Before the body is read: strangers get no memory for theirs.
+  exchange.refusal = authorize(exchange.request, state_);
+  exchange.record.key_name = exchange.request.key_name;
+  if (exchange.refusal) co_return true;
   if (exchange.http_1_1 && head.count(http::field::host) != 1) {
     exchange.refusal = {400, "HTTP/1.1 asks for exactly one Host header.", "", "bad_request"};
     co_return true;
-  exchange.request.client = peer_.address;
   }
   if (!parser.is_done() && exchange.http_1_1 && head.count(http::field::expect) > 0) {
     if (!beast::iequals(head[http::field::expect], "100-continue")) {
@@ -418,6 +448,7 @@ Connection::Task<bool> Connection::send_plain(Exchange& exchange, const HttpResp
   if (draining_) exchange.keep_alive = false;
   exchange.record.status = response.status;
   exchange.record.error = response.error;
+  exchange.record.error_code = response.error_code;
   out_ = response_head(response, exchange.head(BodyFraming::kLength), std::time(nullptr));
   if (exchange.request.method != "HEAD") {
     out_ += response.body;
@@ -462,7 +493,7 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
             ? api_error(pcm.error())
             : ApiError{500, "The model ended without any speech; try another seed.", "",
                        "no_speech"};
-    const HttpResponse failed = error_response(error);
+    const HttpResponse failed = (audio.error != nullptr ? audio.error : error_response)(error);
     co_return co_await send_plain(exchange, failed);
   }
 
@@ -476,6 +507,7 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
   payload_.clear();
   samples_.resize(kMostChunkSamples);
   int64_t samples = 0;
+  steady_clock::time_point first_sent;
   Status written = ok_status();
   while (!gone_) {
     const size_t count = pcm.try_read(samples_);
@@ -486,7 +518,12 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
     }
     written = audio.body.write({samples_.data(), count}, payload_);
     if (!written) break;
-    if (samples == 0) trace::record_since(kFirstByte, exchange.begin);
+    if (samples == 0) {
+      trace::record_since(kFirstByte, exchange.begin);
+      first_sent = steady_clock::now();
+    } else if (record.audio_s * 1e3 < milliseconds_since(first_sent)) {
+      record.behind = true;
+    }
     samples += static_cast<int64_t>(count);
     record.audio_s = static_cast<double>(samples) / audio.sample_rate_hz;
     co_await send_payload(exchange, chunked);
@@ -516,7 +553,11 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
       co_return false;
     }
   } else {
-    record.finish = pcm.summary().reason == FinishReason::kLength ? "length" : "stop";
+    const SpeechSummary& summary = pcm.summary();
+    record.finish = summary.reason == FinishReason::kLength ? "length" : "stop";
+    record.prompt_tokens = summary.prompt_tokens;
+    record.generated_tokens = summary.generated_tokens;
+    record.frames = summary.frames;
   }
   co_await send_payload(exchange, chunked);
   if (chunked && !gone_) {

@@ -63,7 +63,7 @@ HttpResponse readyz(const HttpRequest&, const ServerState& state) {
                         {"warming", now.warming},
                         {"model", service->info.model},
                         {"running", load.running},
-                        {"queued", load.queued},
+                        {"queued", load.queued + state.admission().load().waiting},
                         {"requests", requests},
                         {"free_sequences", load.free_sequences},
                         {"free_kv_tokens", load.free_kv_tokens},

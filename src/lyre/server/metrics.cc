@@ -3,11 +3,13 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <limits>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "lyre/server/process_usage.h"
 #include "lyre/server/routes.h"
 #include "lyre/server/server_state.h"
 
@@ -32,6 +34,19 @@ class Family {
     family_.metric.push_back(std::move(metric));
     return *this;
   }
+  Family& add(const Histogram& histogram) {
+    const Histogram::Snapshot now = histogram.snapshot();
+    prometheus::ClientMetric metric;
+    metric.histogram.sample_sum = now.sum;
+    for (size_t i = 0; i < now.counts.size(); ++i) {
+      metric.histogram.sample_count += now.counts[i];
+      const double bound =
+          i < now.bounds.size() ? now.bounds[i] : std::numeric_limits<double>::infinity();
+      metric.histogram.bucket.push_back({metric.histogram.sample_count, bound});
+    }
+    family_.metric.push_back(std::move(metric));
+    return *this;
+  }
   Family& add_times(const std::optional<RequestTimes::Times>& times) {
     if (!times) return *this;
     add(times->first_audio_ms / 1e3, {{"part", "first_audio"}});
@@ -52,6 +67,98 @@ Family gauge(std::string name, std::string help) {
 
 Family counter(std::string name, std::string help) {
   return {prometheus::MetricType::Counter, std::move(name), std::move(help)};
+}
+
+Family histogram(std::string name, std::string help) {
+  return {prometheus::MetricType::Histogram, std::move(name), std::move(help)};
+}
+
+void collect_requests(const RequestCounts& counts,
+                      std::vector<prometheus::MetricFamily>& families) {
+  const RequestCounts::Totals totals = counts.totals();
+  Family requests = counter("lyre_http_requests_total", "Requests that were answered.");
+  for (const auto& [of, count] : totals.requests) {
+    requests.add(static_cast<double>(count), {{"route", of.first}, {"status", of.second}});
+  }
+  requests.to(families);
+  Family errors = counter("lyre_errors_total", "Error responses by their code.");
+  for (const auto& [code, count] : totals.errors) {
+    errors.add(static_cast<double>(count), {{"code", code}});
+  }
+  errors.to(families);
+  Family speeches = counter("lyre_speech_total", "Requests for speech by how they ended.");
+  for (const auto& [finish, count] : totals.speeches) {
+    speeches.add(static_cast<double>(count), {{"finish", finish}});
+  }
+  speeches.to(families);
+  gauge("lyre_http_in_flight", "Requests that are being answered.")
+      .add(static_cast<double>(counts.in_flight))
+      .to(families);
+  gauge("lyre_connections", "Open connections.")
+      .add(static_cast<double>(counts.connections))
+      .to(families);
+  histogram("lyre_queue_wait_seconds", "From the request to its place in the queue of speech.")
+      .add(counts.queue_wait_s)
+      .to(families);
+  histogram("lyre_first_audio_seconds", "From the request to its first samples.")
+      .add(counts.first_audio_s)
+      .to(families);
+  histogram("lyre_real_time_factor", "Time to send a speech, its wait left out, by its length.")
+      .add(counts.real_time_factor)
+      .to(families);
+  counter("lyre_audio_seconds_total", "Length of the audio that was sent.")
+      .add(totals.audio_s)
+      .to(families);
+  counter("lyre_speech_behind_total", "Streams that at some moment had sent less than was heard.")
+      .add(static_cast<double>(totals.behind))
+      .to(families);
+  counter("lyre_prompt_tokens_total", "Tokens of the prompts of finished speech.")
+      .add(static_cast<double>(totals.prompt_tokens))
+      .to(families);
+  counter("lyre_generated_tokens_total", "Tokens drawn for finished speech.")
+      .add(static_cast<double>(totals.generated_tokens))
+      .to(families);
+  counter("lyre_frames_total", "Codec frames of finished speech.")
+      .add(static_cast<double>(totals.frames))
+      .to(families);
+}
+
+void collect_engine(const ServiceLoad& load, std::vector<prometheus::MetricFamily>& families) {
+  gauge("lyre_engine_running", "Requests that the engine speaks.").add(load.running).to(families);
+  gauge("lyre_engine_queued", "Requests that the engine has not begun.")
+      .add(load.queued)
+      .to(families);
+  counter("lyre_engine_requests_total", "Requests to the engine by what became of them.")
+      .add(static_cast<double>(load.requests_finished), {{"outcome", "finished"}})
+      .add(static_cast<double>(load.requests_failed), {{"outcome", "failed"}})
+      .add(static_cast<double>(load.requests_cancelled), {{"outcome", "cancelled"}})
+      .add(static_cast<double>(load.requests_cut), {{"outcome", "cut"}})
+      .to(families);
+  gauge("lyre_kv_tokens_free", "Tokens of keys and values that are free.")
+      .add(static_cast<double>(load.free_kv_tokens))
+      .to(families);
+  gauge("lyre_kv_tokens_total", "Tokens of keys and values that there are.")
+      .add(static_cast<double>(load.total_kv_tokens))
+      .to(families);
+  counter("lyre_keep_warm_runs_total", "Times that the idle models were kept warm.")
+      .add(static_cast<double>(load.keep_warm_runs))
+      .to(families);
+  counter("lyre_keep_warm_seconds_total", "Time of the engine thread that this took.")
+      .add(load.keep_warm_seconds)
+      .to(families);
+}
+
+void collect_process(std::vector<prometheus::MetricFamily>& families) {
+  if (const auto bytes = resident_bytes()) {
+    gauge("process_resident_memory_bytes", "Memory of the process in RAM.")
+        .add(static_cast<double>(*bytes))
+        .to(families);
+  }
+  if (const auto files = open_files()) {
+    gauge("process_open_fds", "File descriptors that are open.")
+        .add(static_cast<double>(*files))
+        .to(families);
+  }
 }
 
 std::vector<prometheus::MetricFamily> collect(const ServerState& state) {
@@ -111,14 +218,9 @@ std::vector<prometheus::MetricFamily> collect(const ServerState& state) {
       .add_times(state.request_times().steady())
       .to(families);
 
-  if (service) {
-    counter("lyre_keep_warm_runs_total", "Times that the idle models were kept warm.")
-        .add(static_cast<double>(load.keep_warm_runs))
-        .to(families);
-    counter("lyre_keep_warm_seconds_total", "Time of the engine thread that this took.")
-        .add(load.keep_warm_seconds)
-        .to(families);
-  }
+  collect_requests(state.request_counts(), families);
+  if (service) collect_engine(load, families);
+  collect_process(families);
   return families;
 }
 

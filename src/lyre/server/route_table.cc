@@ -43,6 +43,7 @@ RouteTable::Match RouteTable::find(std::string_view method, std::string_view pat
     if (route.method == wanted && better) {
       match.handler = &route.handler;
       match.admission = route.admission;
+      match.path = route.path;
       match.parameters = *std::move(parameters);
     }
     match.allow += route.method == "GET" ? "GET, HEAD, " : route.method + ", ";

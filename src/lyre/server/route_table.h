@@ -33,6 +33,7 @@ class RouteTable {
   struct Match {
     const Handler* handler = nullptr;  // null: no such path, or not this method
     Admission admission = Admission::kAlways;
+    std::string_view path;                // of the route, as it was added; lives with the table
     std::vector<std::string> parameters;  // what stood for the {} of the path
     std::string allow;  // methods of the path, for 405 and OPTIONS; empty: no such path
   };

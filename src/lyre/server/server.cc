@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -63,6 +64,7 @@ class Server::Impl {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::unordered_set<std::shared_ptr<Connection>> connections_;  // under mutex_
+  std::unordered_map<std::string, int> open_of_address_;         // connections, under mutex_
   std::once_flag stopped_;
   bool stopped_clean_ = true;
 };
@@ -153,6 +155,15 @@ void Server::Impl::add(IoThread& io, tcp::socket socket) {
   if (const auto from = socket.remote_endpoint(failure); !failure) {
     peer = {from.address().to_string(failure), from.port()};
   }
+  const int most_of_an_address = state_.config().max_connections_of_an_address;
+  {
+    const std::lock_guard lock(mutex_);
+    int& open = open_of_address_[peer.address];
+    if (most_of_an_address > 0 && open >= most_of_an_address) return;  // closes the socket
+    ++open;
+  }
+  ++state_.request_counts().connections;
+  const std::string address = peer.address;
   auto connection = std::make_shared<Connection>(io.context, io.index, std::move(socket),
                                                  std::move(peer), state_);
   {
@@ -162,9 +173,12 @@ void Server::Impl::add(IoThread& io, tcp::socket socket) {
     if (state_.stopping()) connection->finish_soon();
   }
   Connection& started = *connection;
-  started.start([this, connection = std::move(connection)] {
+  started.start([this, address, connection = std::move(connection)] {
+    --state_.request_counts().connections;
     {
       const std::lock_guard lock(mutex_);
+      const auto open = open_of_address_.find(address);
+      if (--open->second == 0) open_of_address_.erase(open);
       connections_.erase(connection);
       changed_.notify_all();
     }
@@ -234,6 +248,10 @@ std::optional<double> Server::ready_ms() const {
 }
 
 uint16_t Server::port() const noexcept { return impl_->listening_.port(); }
+Status Server::set_voice_aliases(VoiceAliases aliases) {
+  return impl_->state_.set_voice_aliases(std::move(aliases));
+}
+void Server::set_api_keys(ApiKeys keys) { impl_->state_.set_api_keys(std::move(keys)); }
 void Server::begin_stop() { impl_->state_.begin_stop(); }
 bool Server::stop(std::chrono::milliseconds patience) { return impl_->stop(patience); }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "lyre/base/result.h"
+#include "lyre/server/api_keys.h"
 #include "lyre/server/server_config.h"
 #include "lyre/server/speech_service.h"
 
@@ -41,6 +42,11 @@ class Server {
   std::optional<double> ready_ms() const;
 
   uint16_t port() const noexcept;
+
+  /// From now on requests need one of these keys, see authorize.
+  void set_api_keys(ApiKeys keys);
+  /// See ServerState.
+  Status set_voice_aliases(VoiceAliases aliases);
 
   /// The first half of stop(), without waiting: requests that wait for the server to be ready get
   /// 503, and so do new ones; what a warm-up has not begun it skips.

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "lyre/server/access_record.h"
+#include "lyre/server/forwarded.h"
 #include "lyre/server/voice_aliases.h"
 
 namespace lyre::server {
@@ -23,7 +25,8 @@ struct ServerConfig {
   std::string host = "127.0.0.1";  // name or address to listen on
   uint16_t port = 9090;            // 0: any free one, see Server::port
   int io_threads = 2;
-  int max_connections = 1024;  // more wait in the kernel's accept queue
+  int max_connections = 1024;             // more wait in the kernel's accept queue
+  int max_connections_of_an_address = 0;  // more are closed at once; 0: max_connections
   size_t max_header_bytes = 16 * 1024;
   size_t max_body_bytes = 1024 * 1024;  // a text of 64 KiB in six-byte JSON escapes, and more
   std::chrono::milliseconds idle_timeout{75'000};    // between requests of a connection
@@ -46,8 +49,11 @@ struct ServerConfig {
   /// A model that needs longer for a request of a single frame speaks no more than that one: what
   /// the server's part could still save is then far below what the model takes.
   std::chrono::milliseconds warmup_slow_frame{60};
-  VoiceAliases voice_aliases;  // see check_voice_aliases
-  std::string version;         // shown by GET /
+  std::vector<std::string> cors_origins;      // "https://example.com"; "*": every one
+  std::vector<AddressRange> trusted_proxies;  // whose word for the client's address counts
+  bool metrics_need_key = false;              // where keys are asked for
+  VoiceAliases voice_aliases;                 // see check_voice_aliases
+  std::string version;                        // shown by GET /
   /// Called once a request, on an io thread; must not throw. Empty: no log.
   std::function<void(const AccessRecord&)> access_log;
 };

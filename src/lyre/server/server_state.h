@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "lyre/server/admission_queue.h"
+#include "lyre/server/api_keys.h"
 #include "lyre/server/readiness.h"
+#include "lyre/server/request_counts.h"
 #include "lyre/server/request_times.h"
 #include "lyre/server/route_table.h"
 #include "lyre/server/server_config.h"
@@ -40,6 +42,18 @@ class ServerState {
     return shared;
   }
 
+  /// Null: no request needs a key. Whoever holds the pointer may use it on.
+  std::shared_ptr<const ApiKeys> api_keys() const {
+    const std::lock_guard lock(mutex_);
+    return api_keys_;
+  }
+  /// For the requests that come from now on.
+  void set_api_keys(ApiKeys keys) {
+    auto shared = std::make_shared<const ApiKeys>(std::move(keys));
+    const std::lock_guard lock(mutex_);
+    api_keys_ = std::move(shared);
+  }
+
   /// What an operator set; for resolve_voice.
   std::shared_ptr<const VoiceAliases> voice_aliases() const {
     const std::lock_guard lock(mutex_);
@@ -53,6 +67,7 @@ class ServerState {
   Readiness& readiness() const noexcept { return readiness_; }
   ServiceWarmup& warmup() const noexcept { return warmup_; }
   RequestTimes& request_times() const noexcept { return request_times_; }
+  RequestCounts& request_counts() const noexcept { return request_counts_; }
   AdmissionQueue& admission() const noexcept { return admission_; }
   /// One thread for answers that take long (HttpResponse::later); joined when the server stops.
   boost::asio::thread_pool& background() const noexcept { return background_; }
@@ -74,9 +89,11 @@ class ServerState {
   std::atomic<bool> stopping_{false};
   mutable Readiness readiness_;
   mutable RequestTimes request_times_;
+  mutable RequestCounts request_counts_;
   mutable AdmissionQueue admission_;
   mutable std::mutex mutex_;
   std::shared_ptr<const SpeechService> service_;
+  std::shared_ptr<const ApiKeys> api_keys_;
   std::shared_ptr<const VoiceAliases> voice_aliases_;
   mutable ServiceWarmup warmup_;  // its thread uses what is above
   mutable boost::asio::thread_pool background_{1};
