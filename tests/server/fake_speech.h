@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -32,12 +33,52 @@ bool eventually(Condition condition) {
   return true;
 }
 
+/// What came through the MoreText of a request: the pieces one after another, "|" for a flush and
+/// "." for the end. Any thread.
+class FollowingText {
+ public:
+  std::string text() const {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+  bool finished() const { return text().ends_with('.'); }
+
+  MoreText more_text(size_t most_bytes) {
+    MoreText more;
+    more.append = [this, most_bytes](std::string_view text) -> Status {
+      const std::lock_guard lock(mutex_);
+      if (text_.size() + text.size() > most_bytes) {
+        return Error{ErrorCode::kInvalidArgument, "the text is too long"};
+      }
+      text_ += text;
+      return ok_status();
+    };
+    more.flush = [this] { return add("|"); };
+    more.finish = [this] { return add("."); };
+    more.idle = [this] { return idle.load(); };
+    return more;
+  }
+
+  std::atomic<bool> idle{false};
+
+ private:
+  Status add(std::string_view mark) {
+    const std::lock_guard lock(mutex_);
+    text_ += mark;
+    return ok_status();
+  }
+
+  mutable std::mutex mutex_;
+  std::string text_;
+};
+
 /// A speech service whose engine is the test: it sees each request and writes the samples itself.
 class FakeSpeech {
  public:
   struct Call {
     SpeechRequest request;
     PcmSink sink;
+    std::shared_ptr<FollowingText> following;  // of a request with more_text
   };
 
   /// Before the server opens: what speak() answers instead of audio.
@@ -89,8 +130,10 @@ class FakeSpeech {
       speak_warm_up(sink);
       return spoken;
     }
+    const auto following = std::make_shared<FollowingText>();
+    if (request.more_text) spoken.more = following->more_text(1000);
     const std::lock_guard lock(mutex_);
-    calls_.push_back({std::move(request), std::move(sink)});
+    calls_.push_back({std::move(request), std::move(sink), following});
     ++arrived_;
     changed_.notify_all();
     return spoken;

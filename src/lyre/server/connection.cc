@@ -33,6 +33,7 @@
 #include "lyre/server/response_head.h"
 #include "lyre/server/trace_context.h"
 #include "lyre/server/warmup_key.h"
+#include "lyre/server/web_socket.h"
 
 namespace lyre::server {
 namespace net = boost::asio;
@@ -205,6 +206,8 @@ Connection::Task<bool> Connection::serve_one() {
     exchange.record.error = "the client left before there was an answer";
   } else if (response.audio) {
     more = co_await send_audio(exchange, response);
+  } else if (response.web_socket) {
+    co_await become_web_socket(exchange, *response.web_socket);
   } else {
     more = co_await send_plain(exchange, response);
   }
@@ -456,6 +459,19 @@ Connection::Task<bool> Connection::send_plain(Exchange& exchange, const HttpResp
   }
   const ErrorCode failure = co_await write_all(out_);
   co_return !failure && exchange.keep_alive;
+}
+
+Connection::Task<> Connection::become_web_socket(Exchange& exchange, TextProtocol& protocol) {
+  if (!exchange.http_1_1) {
+    const HttpResponse refusal =
+        error_response({400, "A WebSocket begins with HTTP/1.1.", "", "bad_request"});
+    co_await send_plain(exchange, refusal);
+    co_return;
+  }
+  exchange.record.status = 101;
+  co_await run_web_socket({context_, stream_, buffer_, state_, wakeup_, draining_, gone_},
+                          exchange.request, std::move(protocol), exchange.record);
+  gone_ = true;
 }
 
 Connection::Task<bool> Connection::send_audio(Exchange& exchange, HttpResponse& response) {

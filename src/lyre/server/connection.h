@@ -60,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<> wait_for_later(HttpResponse& response);
   HttpResponse route(Exchange& exchange, RouteTable::Match match) const;
   Task<bool> send_plain(Exchange& exchange, const HttpResponse& response);
+  Task<> become_web_socket(Exchange& exchange, TextProtocol& protocol);
   Task<bool> send_audio(Exchange& exchange, HttpResponse& response);
   Task<bool> speak(Exchange& exchange, HttpResponse& response, PcmSource& pcm);
   Task<> send_payload(Exchange& exchange, bool chunked);

@@ -11,6 +11,7 @@ void add_all_routes(RouteTable& routes) {
   add_warmup(routes);
   add_metrics(routes);
   add_profile(routes);
+  add_web_sockets(routes);
   add_index(routes);
 }
 

@@ -14,6 +14,7 @@ void add_health(RouteTable& routes);         // GET /healthz, GET /readyz
 void add_warmup(RouteTable& routes);         // GET and POST /v1/warmup
 void add_metrics(RouteTable& routes);        // GET /metrics
 void add_profile(RouteTable& routes);        // GET /v1/profile, GET /v1/profile/trace
+void add_web_sockets(RouteTable& routes);        // GET of the WebSocket protocols
 void add_index(RouteTable& routes);          // GET /
 
 void add_all_routes(RouteTable& routes);
