@@ -14,4 +14,7 @@ struct EmbeddedFile {
 /// Prompt families, `src/lyre/text/families/*.json`.
 std::span<const EmbeddedFile> families();
 
+/// `src/lyre/server/openapi.json`.
+std::span<const EmbeddedFile> api_description();
+
 }  // namespace lyre::embedded
