@@ -154,6 +154,77 @@ TEST_F(WebSocketServer, WhatBreaksTheRulesClosesTheSocket) {
   }
 }
 
+TEST_F(WebSocketServer, AnInterruptedItemIsSilentAtOnce) {
+  open();
+  WebSocketClient client(port(), "/v1/audio/speech/websocket?voice=max&model=any");
+  EXPECT_TRUE(client.receive_text().starts_with(R"({"type":"session.created")"));
+  client.send_text(R"({"type": "input_text_buffer.append", "text": "One."})");
+  FakeSpeech::Call* first = speech.next();
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(first->request.voice, "max");
+  EXPECT_NE(client.receive_text().find("input_text.received"), std::string::npos);
+  ASSERT_TRUE(push_all(first->sink, counting_samples(0, 3)));
+  EXPECT_NE(client.receive_text().find(R"("delta":"AAABAAIA")"), std::string::npos);
+  client.send_text(R"({"type": "input_text_buffer.clear"})");
+  EXPECT_TRUE(eventually([&] { return first->sink.closed(); }));
+  client.send_text(R"({"type": "input_text_buffer.append", "text": "Two."})");
+  client.send_text(R"({"type": "input_text_buffer.commit"})");
+  FakeSpeech::Call* second = speech.next();
+  ASSERT_NE(second, nullptr);
+  EXPECT_TRUE(eventually([&] { return second->following->finished(); }));
+  second->sink.finish(summary());
+  EXPECT_NE(client.receive_text().find("input_text.received"), std::string::npos);
+  const std::string done = client.receive_text();
+  EXPECT_NE(done.find("audio_output.done"), done.npos);
+  EXPECT_NE(done.find("_2\""), done.npos);
+}
+
+TEST_F(WebSocketServer, ContextsAreSpokenBesideEachOther) {
+  open();
+  WebSocketClient client(port(),
+                         "/v1/text-to-speech/max/multi-stream-input?output_format=pcm_24000");
+  client.send_text(R"({"text": "One. ", "context_id": "a", "flush": true})");
+  client.send_text(R"({"text": "Two. ", "context_id": "b"})");
+  FakeSpeech::Call *a = speech.next(), *b = speech.next();
+  ASSERT_TRUE(a != nullptr && b != nullptr);
+  ASSERT_TRUE(push_all(b->sink, counting_samples(0, 3)));
+  EXPECT_NE(client.receive_text().find(R"("contextId":"b")"), std::string::npos);
+  client.send_text(R"({"context_id": "b", "close_context": true})");
+  EXPECT_EQ(client.receive_text(), R"({"isFinal":true,"contextId":"b"})");
+  EXPECT_TRUE(eventually([&] { return b->sink.closed(); }));
+  client.send_text(R"({"close_socket": true})");
+  EXPECT_TRUE(eventually([&] { return a->following->finished(); }));
+  a->sink.finish(summary());
+  EXPECT_EQ(client.receive_text(), R"({"isFinal":true,"contextId":"a"})");
+  EXPECT_EQ(client.receive_text(), "close 1000");
+}
+
+TEST_F(WebSocketServer, WhatTheAddressAsksForIsChecked) {
+  open();
+  for (const char* query :
+       {"?output_format=noise", "?inactivity_timeout=181", "?inactivity_timeout=x", "?seed=-1"}) {
+    WebSocketClient client(port(), std::string("/v1/text-to-speech/max/stream-input") + query);
+    EXPECT_EQ(client.response().status, 400) << query;
+  }
+}
+
+TEST_F(WebSocketServer, WhatComesWithTheHandshakeBelongsToTheSocket) {
+  open();
+  TestClient early(port());
+  std::string bytes =
+      "GET /v1/audio/speech/stream/ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n"
+      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  const std::string message = R"({"input": "Early."})";
+  bytes += static_cast<char>(0x81);
+  bytes += static_cast<char>(0x80 | message.size());
+  bytes += std::string(4, '\0') + message;  // a mask of zeros
+  ASSERT_TRUE(early.send(bytes));
+  FakeSpeech::Call* call = speech.next();
+  ASSERT_NE(call, nullptr);
+  EXPECT_EQ(call->request.text, "Early.");
+}
+
 TEST_F(WebSocketServer, AFailureIsToldAndCloses) {
   open();
   WebSocketClient client(port(), kOrpheus);
