@@ -13,9 +13,12 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 
 
 class Examples(unittest.TestCase):
+    def blocks(self, page):
+        return re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"),
+                          re.MULTILINE | re.DOTALL)
+
     def run_page(self, page, port=None):
-        blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"),
-                            re.MULTILINE | re.DOTALL)
+        blocks = self.blocks(page)
         self.assertGreater(len(blocks), 3)
         path = os.path.dirname(PROGRAM) + os.pathsep + os.environ["PATH"]
         with tempfile.TemporaryDirectory() as folder:
@@ -40,8 +43,20 @@ class Examples(unittest.TestCase):
     def test_http(self):
         with Server() as server:
             files = self.run_page("http.md", server.port)
-        for name in ("hello.wav", "a.pcm", "max.pcm"):
+            status, description = server.get("/openapi.json")
+        for name in ("a.pcm", "max.pcm", "slow.wav", "events.txt", "together.txt", "fast.pcm", "lines.json",
+                     "predicted.pcm"):
             self.assertGreater(files[name], 10000, name)
+        for name in ("hello.mp3", "eleven.mp3"):
+            self.assertGreater(files[name], 2000, name)
+        # Every endpoint but the other names of some and the WebSockets has an example.
+        self.assertEqual(status, 200)
+        examples = "".join(self.blocks("http.md"))
+        for path, item in description["paths"].items():
+            if "$ref" in item or any("WebSocket" in operation["tags"] for operation in item.values()):
+                continue
+            form = re.sub(r"\\{\w+\\}", r"[^/ ]+", re.escape(path))
+            self.assertRegex(examples, r"127\.0\.0\.1:9090" + form + r"[?\" \n]")
 
     def test_library_shows_the_examples_as_they_are(self):
         page = (DOCS / "library.md").read_text(encoding="utf-8")
