@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "lyre/base/clock.h"
 #include "lyre/base/log.h"
@@ -15,9 +18,12 @@
 #include "lyre/build_info.h"
 #include "lyre/engine/engine.h"
 #include "lyre/exit_code.h"
+#include "lyre/ignored_variables.h"
 #include "lyre/profiling.h"
 #include "lyre/server/access_log.h"
+#include "lyre/server/api_keys.h"
 #include "lyre/server/engine_service.h"
+#include "lyre/server/process_usage.h"
 #include "lyre/server/server.h"
 #include "lyre/server/voice_aliases.h"
 #include "lyre/service_manager.h"
@@ -64,6 +70,11 @@ class StopRequest {
    private:
     StopRequest& stop_;
   };
+  /// Calls it if there is a server to call it with; signals wait meanwhile.
+  void with_server(const std::function<void(server::Server&)>& call) {
+    const std::lock_guard lock(mutex_);
+    if (server_ != nullptr) call(*server_);
+  }
   void loaded() {
     const std::lock_guard lock(mutex_);
     loaded_ = true;
@@ -128,6 +139,13 @@ void make_ready(const Settings& settings, const ServiceManager& manager, server:
     timeline.ready();
   };
   server::SpeechService service = server::serve_engine(engine);
+  if (settings.default_max_tokens) {
+    service.speak = [speak = std::move(service.speak),
+                     most = *settings.default_max_tokens](server::SpeechRequest request) {
+      if (!request.max_tokens) request.max_tokens = most;
+      return speak(std::move(request));
+    };
+  }
   if (!settings.warmup) {
     server.serve(std::move(service));
     announce({});
@@ -149,6 +167,36 @@ void make_ready(const Settings& settings, const ServiceManager& manager, server:
                          {"failed_steps", failed_steps(warmup)}});
 }
 
+/// Keys are read before anybody may come in, and again by SIGHUP.
+Status read_api_keys(const std::filesystem::path& file, server::Server& server) {
+  LYRE_ASSIGN_OR_RETURN(server::ApiKeys keys, server::ApiKeys::read(file));
+  if (server::readable_by_everybody(file)) {
+    log_warning("everybody may read the file of API keys; chmod o-r", {{"file", file.string()}});
+  }
+  log_info("API keys", {{"file", file.string()}, {"keys", keys.size()}});
+  server.set_api_keys(std::move(keys));
+  return ok_status();
+}
+
+/// What may change while the server runs: API keys, and names for voices. What is bad is told, and
+/// what was there before stays.
+void reload(const CommandLine& line, const std::filesystem::path& api_keys_file,
+            server::Server& server) {
+  const auto tell = [](const char* what, const Status& status) {
+    if (status) {
+      log_info("reloaded", {{"what", what}});
+    } else {
+      log_error("not reloaded", {{"what", what}, {"error", status.error().message}});
+    }
+  };
+  if (!api_keys_file.empty()) tell("api keys", read_api_keys(api_keys_file, server));
+  const auto read_aliases = [&]() -> Status {
+    LYRE_ASSIGN_OR_RETURN(Settings settings, load_settings(line, {}));
+    return server.set_voice_aliases(std::move(settings.server.voice_aliases));
+  };
+  tell("voice aliases", read_aliases());
+}
+
 int serve(const CommandLine& line) {
   int exit_code = kExitOk;
   std::optional<Settings> settings = load_model_settings(line, {}, exit_code);
@@ -157,7 +205,16 @@ int serve(const CommandLine& line) {
   StartTimeline timeline(settings->start_timeline);
   const ServiceManager manager = ServiceManager::from_environment();
   StopRequest stop(manager);
-  const StopSignals signals([&](int count, int) { stop.signal(count); });
+  const StopSignals signals([&](int count, int) { stop.signal(count); },
+                            [&] {
+                              stop.with_server([&](server::Server& server) {
+                                reload(line, settings->api_keys_file, server);
+                              });
+                            });
+  for (const IgnoredVariable& variable : ignored_variables(environ)) {
+    log_warning("a variable of the environment has no effect",
+                {{"name", variable.name}, {"why", variable.why}});
+  }
 
   // Declared before the server, which refers to it and so must end first.
   std::unique_ptr<Engine> engine;
@@ -169,6 +226,15 @@ int serve(const CommandLine& line) {
   config.max_early_requests = static_cast<int>(
       std::min<int64_t>(config.max_connections / 2,
                         int64_t{settings->engine.max_batch} + settings->engine.max_queue));
+  const int spare = std::min(server::kSparePlaces, settings->engine.max_queue);
+  config.max_running = settings->engine.max_batch + spare;
+  config.max_queue = settings->engine.max_queue - spare;
+  // Sockets, and what models, log and cache have open beside them.
+  const int64_t wanted_files = int64_t{config.max_connections} + 256;
+  if (const int64_t files = server::raise_open_files(wanted_files); files < wanted_files) {
+    log_warning("fewer open files are allowed than connections need",
+                {{"limit", files}, {"wanted", wanted_files}});
+  }
   auto opened = [&] {
     const trace::Span span(kListen);
     return server::Server::open(config);
@@ -178,6 +244,12 @@ int serve(const CommandLine& line) {
     return opened.error().code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailed;
   }
   const std::unique_ptr<server::Server> server = *std::move(opened);
+  if (!settings->api_keys_file.empty()) {
+    if (const Status read = read_api_keys(settings->api_keys_file, *server); !read) {
+      print_error(read.error().message);
+      return kExitUsage;
+    }
+  }
   const StopRequest::Target target(stop, *server);
   log_info("listening", {{"url", url(config, server->port())}});
 
@@ -185,6 +257,9 @@ int serve(const CommandLine& line) {
   manager.notify("STATUS=Loading the model");
   const TimePoint start = Clock::now();
   EngineConfig engine_config = settings->engine;
+  // For the server's own requests, and for a place that is free before the engine has dropped the
+  // speech of the client that left it.
+  engine_config.max_queue += server::kSparePlaces;
   engine_config.snac_warmup = false;  // a part of the warm-up that follows, if that is wanted
   auto loaded = [&] {
     const trace::Span span(kLoad);

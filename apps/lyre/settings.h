@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -18,8 +19,10 @@ struct Settings {
   std::filesystem::path voice_dir;  // folder with lm/ and codec/
   EngineConfig engine;              // model and codec as given, see locate_models
   server::ServerConfig server;
-  int stop_seconds = 30;  // given to running streams when the server is stopped
-  bool warmup = true;     // when the server starts
+  std::filesystem::path api_keys_file;    // empty: no request needs a key
+  std::optional<int> default_max_tokens;  // of requests that name none
+  int stop_seconds = 30;                  // given to running streams when the server is stopped
+  bool warmup = true;                     // when the server starts
   bool profiling = false;
   std::string start_timeline;  // "text" or a file; empty: none
   LogSettings log;

@@ -116,7 +116,7 @@ const Setting kTable[] = {
     {"voice_dir", "--voice-dir", "LYRE_VOICE_DIR", nullptr, "DIR",
      "Folder with lm/ and codec/ (default: the demo voice)", kModel, kPath,
      [](Settings& s, const std::string& v) { return assign(s.voice_dir, v); }},
-    {"model", "--model", "LYRE_MODEL", nullptr, "DIR",
+    {"model", "--model", "LYRE_MODEL", "MODEL_NAME", "DIR",
      "Hugging Face folder of an Orpheus-type model, or a folder with lm/ and codec/", kModel, kPath,
      [](Settings& s, const std::string& v) { return assign(s.engine.model, v); }},
     {"codec", "--codec", "LYRE_CODEC", nullptr, "DIR", "SNAC 24 kHz folder", kModel, kPath,
@@ -161,7 +161,7 @@ const Setting kTable[] = {
     {"threads", "--threads", "LYRE_THREADS", nullptr, "N",
      "Threads that compute (default: 0, every usable core)", kModel, kValue,
      [](Settings& s, const std::string& v) { return read_integer(v, 0, 1024, s.engine.threads); }},
-    {"max_batch", "--max-batch", "LYRE_MAX_BATCH", nullptr, "N",
+    {"max_batch", "--max-batch", "LYRE_MAX_BATCH", "TRT_MAX_BATCH_SIZE", "N",
      "Requests that are spoken at the same time (default: 16)", kModel, kValue,
      [](Settings& s, const std::string& v) {
        return read_integer(v, 1, 65'536, s.engine.max_batch);
@@ -171,7 +171,7 @@ const Setting kTable[] = {
      [](Settings& s, const std::string& v) {
        return read_integer(v, 0, kMostInt, s.engine.max_queue);
      }},
-    {"max_sequence_tokens", "--max-sequence-tokens", "LYRE_MAX_SEQUENCE_TOKENS", nullptr, "N",
+    {"max_sequence_tokens", "--max-sequence-tokens", "LYRE_MAX_SEQUENCE_TOKENS", "TRT_MAX_SEQ_LEN", "N",
      "Prompt and speech of one segment; sizes the KV memory (default: 4096)", kModel, kValue,
      [](Settings& s, const std::string& v) {
        return read_integer(v, 16, kMostInt, s.engine.max_sequence_tokens);
@@ -226,12 +226,12 @@ const Setting kTable[] = {
        return read_integer(v, uint64_t{0}, std::numeric_limits<uint64_t>::max(),
                            s.engine.sampling.seed);
      }},
-    {"sampling.temperature", "--temperature", "LYRE_TEMPERATURE", nullptr, "X",
+    {"sampling.temperature", "--temperature", "LYRE_TEMPERATURE", "TRT_TEMPERATURE", "X",
      "0 is greedy (default: the model family's)", kSampling, kValue,
      [](Settings& s, const std::string& v) {
        return read_number(v, s.engine.sampling.temperature);
      }},
-    {"sampling.top_p", "--top-p", "LYRE_TOP_P", nullptr, "X",
+    {"sampling.top_p", "--top-p", "LYRE_TOP_P", "TRT_TOP_P", "X",
      "Nucleus, over 0 to 1; 1 is off (default: the family's)", kSampling, kValue,
      [](Settings& s, const std::string& v) { return read_number(v, s.engine.sampling.top_p); }},
     {"sampling.top_k", "--top-k", "LYRE_TOP_K", nullptr, "N",
@@ -243,7 +243,7 @@ const Setting kTable[] = {
      "Least share of the likeliest, 0 to below 1; 0 is off (default: the family's)", kSampling,
      kValue,
      [](Settings& s, const std::string& v) { return read_number(v, s.engine.sampling.min_p); }},
-    {"sampling.repetition_penalty", "--repetition-penalty", "LYRE_REPETITION_PENALTY", nullptr, "X",
+    {"sampling.repetition_penalty", "--repetition-penalty", "LYRE_REPETITION_PENALTY", "TRT_REPETITION_PENALTY", "X",
      "1 is off (default: the family's)", kSampling, kValue,
      [](Settings& s, const std::string& v) {
        return read_number(v, s.engine.sampling.repetition_penalty);
@@ -272,6 +272,54 @@ const Setting kTable[] = {
      "Open connections; more wait to be accepted (default: 1024)", kServer, kValue,
      [](Settings& s, const std::string& v) {
        return read_integer(v, 1, 1'000'000, s.server.max_connections);
+     }},
+    {"server.max_connections_per_address", "--max-connections-per-address",
+     "LYRE_MAX_CONNECTIONS_PER_ADDRESS", nullptr, "N",
+     "The same from one address; more are closed at once (default: 0, no limit)", kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 0, 1'000'000, s.server.max_connections_of_an_address);
+     }},
+    {"server.queue_wait_seconds", "--queue-wait-seconds", "LYRE_QUEUE_WAIT_SECONDS", nullptr, "N",
+     "How long a request waits for its turn before it gets 429 (default: 30)", kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       int seconds = 0;
+       Status status = read_integer(v, 0, 86'400, seconds);
+       if (status) s.server.queue_wait = std::chrono::seconds(seconds);
+       return status;
+     }},
+    {"server.max_queue_per_client", "--max-queue-per-client", "LYRE_MAX_QUEUE_PER_CLIENT", nullptr,
+     "N", "Requests of one API key or address that may wait (default: 0, max_queue)", kServer,
+     kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 0, kMostInt, s.server.max_queue_of_a_client);
+     }},
+    {"server.max_tokens", "--max-tokens-default", "LYRE_MAX_TOKENS", "TRT_MAX_TOKENS", "N",
+     "Speech tokens of a request that names no max_tokens (default: as many as a sequence holds)",
+     kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, 1, kMostInt, s.default_max_tokens);
+     }},
+    {"server.api_keys_file", "--api-keys-file", "LYRE_API_KEYS_FILE", nullptr, "FILE",
+     "Requests must carry one of these keys, a line each: NAME KEY (default: none needed)", kServer,
+     kPath, [](Settings& s, const std::string& v) { return assign(s.api_keys_file, v); }},
+    {"server.metrics_need_key", "--metrics-need-key", "LYRE_METRICS_NEED_KEY", nullptr, "",
+     "So does /metrics (default: false)", kServer, kSwitch,
+     [](Settings& s, const std::string& v) { return read_switch(v, s.server.metrics_need_key); }},
+    {"server.cors_origins", "--cors-origins", "LYRE_CORS_ORIGINS", nullptr, "A,B,...",
+     "Origins whose pages may call the server; * for every one (default: none)", kServer, kValue,
+     [](Settings& s, const std::string& v) {
+       return assign(s.server.cors_origins, split_at_commas(v));
+     }},
+    {"server.trusted_proxies", "--trusted-proxies", "LYRE_TRUSTED_PROXIES", nullptr, "A,B,...",
+     "Addresses or ranges whose X-Forwarded-For or Forwarded is believed (default: none)", kServer,
+     kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       s.server.trusted_proxies.clear();
+       for (const std::string& text : split_at_commas(v)) {
+         LYRE_ASSIGN_OR_RETURN(const auto range, server::AddressRange::parse(text));
+         s.server.trusted_proxies.push_back(range);
+       }
+       return ok_status();
      }},
     {"voice_aliases", "--voice-aliases", "LYRE_VOICE_ALIASES", nullptr, "NAME=VOICE,...",
      "Other names for voices; in the file also a table (default: OpenAI's names stand for the "

@@ -11,12 +11,15 @@ namespace lyre::command {
 class StopSignals {
  public:
   /// `on_signal` is told how many have come, from 1, and which.
-  explicit StopSignals(std::function<void(int count, int signal)> on_signal);
+  /// `on_reload` is called for each SIGHUP; without it that signal keeps its own effect.
+  explicit StopSignals(std::function<void(int count, int signal)> on_signal,
+                       std::function<void()> on_reload = {});
   ~StopSignals();  // the signals have their former effect again
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
  private:
+  const bool reloads_;
   std::atomic<bool> ending_{false};
   std::thread thread_;
 };

@@ -313,6 +313,51 @@ TEST(SettingsFile, OtherNamesForVoicesAreATableOrAFlag) {
   EXPECT_NE(file_error("voice_aliases = \"alloy\"\n").find("NAME=VOICE"), std::string::npos);
 }
 
+TEST(Settings, WhoComesInAndHowManyIsSet) {
+  const auto settings = from_flags({{"server.max_connections_per_address", "3"},
+                                    {"server.queue_wait_seconds", "7"},
+                                    {"server.max_queue_per_client", "4"},
+                                    {"server.max_tokens", "700"},
+                                    {"server.api_keys_file", "keys"},
+                                    {"server.metrics_need_key", "true"},
+                                    {"server.cors_origins", "https://a.example, https://b.example"},
+                                    {"server.trusted_proxies", "10.0.0.0/8,::1"}});
+  ASSERT_TRUE(settings.ok()) << settings.error().message;
+  EXPECT_EQ(settings->server.max_connections_of_an_address, 3);
+  EXPECT_EQ(settings->server.queue_wait, std::chrono::seconds(7));
+  EXPECT_EQ(settings->server.max_queue_of_a_client, 4);
+  EXPECT_EQ(settings->default_max_tokens, 700);
+  EXPECT_EQ(settings->api_keys_file, "keys");
+  EXPECT_TRUE(settings->server.metrics_need_key);
+  EXPECT_EQ(settings->server.cors_origins,
+            (std::vector<std::string>{"https://a.example", "https://b.example"}));
+  ASSERT_EQ(settings->server.trusted_proxies.size(), 2u);
+  EXPECT_TRUE(settings->server.trusted_proxies[0].contains("10.1.1.1"));
+  EXPECT_EQ(
+      error_of(from_flags({{"server.trusted_proxies", "10.0.0.0/8,proxy"}})),
+      "--server.trusted_proxies: expected an address or a range as 10.0.0.0/8, found 'proxy'");
+}
+
+TEST(Settings, NamesOfTheOriginalServerAreTaken) {
+  const GivenValues given =
+      read_settings_environment(environment({{"MODEL_NAME", "m"},
+                                             {"TRT_TEMPERATURE", "0.5"},
+                                             {"TRT_TOP_P", "0.25"},
+                                             {"TRT_MAX_TOKENS", "70"},
+                                             {"TRT_REPETITION_PENALTY", "1.5"},
+                                             {"TRT_MAX_BATCH_SIZE", "3"},
+                                             {"TRT_MAX_SEQ_LEN", "100"}}));
+  const auto settings = resolve_settings({}, given, {});
+  ASSERT_TRUE(settings.ok()) << settings.error().message;
+  EXPECT_EQ(settings->engine.model, "m");
+  EXPECT_EQ(settings->engine.sampling.temperature, 0.5f);
+  EXPECT_EQ(settings->engine.sampling.top_p, 0.25f);
+  EXPECT_EQ(settings->default_max_tokens, 70);
+  EXPECT_EQ(settings->engine.sampling.repetition_penalty, 1.5f);
+  EXPECT_EQ(settings->engine.max_batch, 3);
+  EXPECT_EQ(settings->engine.max_sequence_tokens, 100);
+}
+
 TEST(SettingsFile, AMissingFileIsNamed) {
   const auto given = read_settings_file("/nowhere/lyre.toml");
   ASSERT_FALSE(given.ok());
