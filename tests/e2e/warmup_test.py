@@ -100,7 +100,8 @@ class Warm(unittest.TestCase):
         self.assertEqual(len(set(self.steps)), len(self.steps))
         for part in ("lm.", "codec.", "engine.", "server."):
             self.assertTrue([name for name in self.steps if name.startswith(part)], part)
-        self.assertEqual(self.steps[-2:], ["server.synthesis.io0", "server.synthesis.io1"])
+        self.assertEqual(self.steps[-3:], ["server.synthesis.io0", "server.synthesis.io1",
+                                           "server.encodings"])
         self.assertEqual({step["outcome"] for step in self.report["steps"]}, {"ok"})
 
     def test_metrics(self):
@@ -263,7 +264,8 @@ class Loading:
     def ask_early(self, path="/v1/audio/speech"):
         """A request that waits for the server; its answer is yet to be read."""
         connection = self.server.connect()
-        connection.request("POST", path, '{"input": "Hello there.", "seed": 1}')
+        connection.request("POST", path,
+                           '{"input": "Hello there.", "seed": 1, "response_format": "wav"}')
         return connection
 
 

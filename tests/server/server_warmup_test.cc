@@ -193,8 +193,7 @@ TEST_F(ServerWarmup, WithoutTheCodecThereAreNoWholeRequestsAndItIsNotWarm) {
   EXPECT_EQ(again.at("warm"), true);
   EXPECT_EQ(outcomes(again.at("steps")),
             (Strings{"codec.frame=ok", "lm.step=ok", "server.synthesis.io0=ok",
-                     "server.synthesis.io1=ok",
-                     "server.encodings=ok"}));
+                     "server.synthesis.io1=ok", "server.encodings=ok"}));
   EXPECT_EQ(ask_json(get("/readyz")).at("warm"), true);
 }
 

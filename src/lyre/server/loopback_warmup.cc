@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -16,16 +17,28 @@ namespace lyre::server {
 namespace {
 using boost::asio::ip::tcp;
 
-/// What is spoken: one line a format that the server can encode.
 struct SpokenRequest {
   const char* path;
-  const char* format;  // empty: the path has but one
+  const char* fields;  // of the body, beside the text
   size_t head_bytes;   // before the first sample
 };
+/// What every io thread speaks.
 constexpr std::array kSpokenRequests = {
-    SpokenRequest{"/v1/audio/speech", "wav", kWavHeaderBytes},
-    SpokenRequest{"/v1/audio/speech", "pcm", 0},
+    SpokenRequest{"/v1/audio/speech", R"(,"response_format":"wav")", kWavHeaderBytes},
+    SpokenRequest{"/v1/audio/speech", R"(,"response_format":"pcm")", 0},
     SpokenRequest{"/v1/audio/speech/stream", "", 0},
+};
+/// What one of them speaks: cold here are libraries, which all threads share. One line for each
+/// encoder, the events, and the ways that samples go on through the time stretch and the resampler.
+constexpr std::array kEncodedRequests = {
+    SpokenRequest{"/v1/audio/speech", R"(,"response_format":"mp3")", 0},
+    SpokenRequest{"/v1/audio/speech", R"(,"response_format":"opus")", 0},
+    SpokenRequest{"/v1/audio/speech", R"(,"response_format":"aac")", 0},
+    SpokenRequest{"/v1/audio/speech", R"(,"response_format":"flac")", 0},
+    SpokenRequest{"/v1/audio/speech", R"(,"response_format":"raw","response_encoding":"pcm_mulaw")",
+                  0},
+    SpokenRequest{"/v1/audio/speech",
+                  R"(,"response_format":"mp3","speed":1.25,"stream_format":"sse")", 0},
 };
 constexpr int kFrameTokens = 7;
 // Enough for the first and the steady audio.
@@ -33,12 +46,8 @@ constexpr int kSpokenTokens = 8 * kFrameTokens;
 
 /// The seed makes each start do the same.
 std::string body_of(const SpokenRequest& request, int max_tokens) {
-  std::string body =
-      R"({"input":"Hello there.","seed":1,"max_tokens":)" + std::to_string(max_tokens);
-  if (*request.format != '\0') {
-    body += R"(,"response_format":")" + std::string(request.format) + '"';
-  }
-  return body + "}";
+  return R"({"input":"Hello there.","seed":1,"max_tokens":)" + std::to_string(max_tokens) +
+         request.fields + "}";
 }
 
 tcp::endpoint reachable(const tcp::endpoint& listening) {
@@ -112,7 +121,7 @@ struct Findings {
   std::atomic<double> first_audio_ms{0.0};  // of the last sentence; 0: none was spoken
 };
 
-/// A frame, and where the model is fast enough one in every format and then a sentence. Where it is
+/// A frame, and where the model is fast enough one on every path and then a sentence. Where it is
 /// not, the other io threads serve lists only.
 Status serve_one_of_each(int io_thread, const LoopbackTarget& target, std::stop_token stop,
                          Findings& findings) {
@@ -138,21 +147,41 @@ Status serve_one_of_each(int io_thread, const LoopbackTarget& target, std::stop_
   return ok_status();
 }
 
+/// A frame through every encoder. What a slow model leaves cold here is small against its frames.
+Status serve_every_encoding(const LoopbackTarget& target, std::stop_token stop,
+                            const Findings& findings) {
+  if (findings.slow) return ok_status();
+  LYRE_ASSIGN_OR_RETURN(LoopbackClient client, connect_to(0, target, stop));
+  for (const SpokenRequest& request : kEncodedRequests) {
+    LYRE_RETURN_IF_ERROR(speak(client, target, request, kFrameTokens));
+  }
+  return ok_status();
+}
+
+WarmupStep whole_step(std::string name, std::function<Status()> serve) {
+  WarmupStep step;
+  step.name = std::move(name);
+  step.lane = WarmupLane::kWhole;
+  step.run = [serve = std::move(serve)]() -> Result<WarmupStep::Progress> {
+    LYRE_RETURN_IF_ERROR(serve());
+    return WarmupStep::Progress::kDone;
+  };
+  return step;
+}
+
 }  // namespace
 
 ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop) {
   ServerSteps server;
   const auto findings = std::make_shared<Findings>();
   for (int i = 0; i < target.io_threads; ++i) {
-    WarmupStep step;
-    step.name = "server.synthesis.io" + std::to_string(i);
-    step.lane = WarmupLane::kWhole;
-    step.run = [i, target, stop, findings]() -> Result<WarmupStep::Progress> {
-      LYRE_RETURN_IF_ERROR(serve_one_of_each(i, target, stop, *findings));
-      return WarmupStep::Progress::kDone;
-    };
-    server.steps.push_back(std::move(step));
+    server.steps.push_back(whole_step(
+        "server.synthesis.io" + std::to_string(i),
+        [i, target, stop, findings] { return serve_one_of_each(i, target, stop, *findings); }));
   }
+  server.steps.push_back(whole_step("server.encodings", [target, stop, findings] {
+    return serve_every_encoding(target, stop, *findings);
+  }));
   server.first_request_ms = [findings]() -> std::optional<double> {
     if (findings->first_audio_ms <= 0) return std::nullopt;
     return findings->first_audio_ms.load();

@@ -19,8 +19,9 @@ struct LoopbackTarget {
 };
 
 /// One step an io thread: a connection of that thread asks for the readiness, the voices, a frame
-/// and, unless the first such was slow, a frame in every format and a short sentence, as a client
-/// would, and checks what it gets.
+/// and, unless the first such was slow, a frame on every path and a short sentence, as a client
+/// would, and checks what it gets. Then one step that does the same with a frame through every
+/// encoder.
 ServerSteps loopback_steps(const LoopbackTarget& target, std::stop_token stop);
 
 }  // namespace lyre::server
