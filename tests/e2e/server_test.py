@@ -134,7 +134,7 @@ class OneServer(unittest.TestCase):
             (b'{"input": "\\u200b \\n"}', 400, ""),
             (b'{"input": "a", "voice": "nobody"}', 400, "ada, max"),
             (b'{"input": "a", "response_format": "midi"}', 400, "wav"),
-            (b'{"input": "a", "speed": 2}', 400, "speed"),
+            (b'{"input": "a", "speed": 5}', 400, "speed"),
             (b'{"input": "a", "top_p": 3}', 400, "top_p"),
             (b'{"input": "a", "temperature": -1}', 400, "temperature"),
             (b'{"input": "a", "max_tokens": 0}', 400, "max_tokens"),
@@ -248,6 +248,19 @@ class ServerLife(unittest.TestCase):
             second = lyre("serve", "--port", server.port)
             self.assertEqual(second.returncode, 1)
             self.assertIn(str(server.port).encode(), second.stderr)
+
+    def test_other_names_for_voices(self):
+        with Server("--voice-aliases", "butler=max") as server:
+            self.assertEqual(server.get("/v1/audio/voices")[1]["aliases"]["butler"], "max")
+            for name, voice in (("butler", "max"), ("alloy", "ada"), ("ash", "max")):
+                response = server.speak(input="Sir?", voice=name, max_tokens=70)
+                self.assertEqual((response.status, response.headers["x-lyre-voice"]), (200, voice))
+                response.read()
+
+    def test_a_name_for_no_voice_ends_the_start(self):
+        server = lyre("serve", "--port", 0, "--voice-aliases", "butler=nobody")
+        self.assertEqual(server.returncode, 2)
+        self.assertIn(b"voice_aliases: expected for 'butler' one of ada, max, found 'nobody'", server.stderr)
 
     def test_two_servers_say_the_same(self):
         bodies = []

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 namespace lyre::server {
 namespace {
@@ -66,6 +67,24 @@ TEST(JsonFields, ReadsEveryKind) {
   EXPECT_EQ(fields.text("z"), std::nullopt);
   EXPECT_EQ(fields.text("absent"), std::nullopt);
   EXPECT_EQ(fields.error(), nullptr);
+}
+
+TEST(JsonFields, ANumberWithinAnObject) {
+  JsonFields fields(R"({"o": {"n": 0.5, "z": null}, "nothing": null})");
+  EXPECT_EQ(fields.number("o", "n"), 0.5);
+  EXPECT_EQ(fields.number("o", "z"), std::nullopt);
+  EXPECT_EQ(fields.number("o", "absent"), std::nullopt);
+  EXPECT_EQ(fields.number("nothing", "n"), std::nullopt);
+  EXPECT_EQ(fields.number("absent", "n"), std::nullopt);
+  EXPECT_EQ(fields.error(), nullptr);
+  for (const auto& [body, param] :
+       {std::pair(R"({"o": {"n": "x"}})", "o.n"), std::pair(R"({"o": {"n": 1e999}})", "o.n"),
+        std::pair(R"({"o": [1]})", "o")}) {
+    JsonFields wrong(body);
+    EXPECT_EQ(wrong.number("o", "n"), std::nullopt);
+    ASSERT_NE(wrong.error(), nullptr) << body;
+    EXPECT_EQ(wrong.error()->param, param) << body;
+  }
 }
 
 TEST(JsonFields, WrongTypeNamesFieldExpectedAndFound) {
