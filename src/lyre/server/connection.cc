@@ -469,8 +469,9 @@ Connection::Task<> Connection::become_web_socket(Exchange& exchange, TextProtoco
     co_return;
   }
   exchange.record.status = 101;
-  co_await run_web_socket({context_, stream_, buffer_, state_, wakeup_, draining_, gone_},
-                          exchange.request, std::move(protocol), exchange.record);
+  // A variable, because g++ 12 miscompiles a braced argument of what is awaited.
+  const WebSocketLink link{context_, stream_, buffer_, state_, wakeup_, draining_, gone_};
+  co_await run_web_socket(link, exchange.request, protocol, exchange.record);
   gone_ = true;
 }
 

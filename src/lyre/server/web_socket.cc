@@ -105,8 +105,8 @@ bool is_key(std::string_view key) {
 /// One socket: a coroutine that writes what the session has to say, and another that reads.
 class WebSocket {
  public:
-  WebSocket(WebSocketLink link, TextProtocol protocol, AccessRecord& record)
-      : link_(std::move(link)),
+  WebSocket(const WebSocketLink& link, TextProtocol protocol, AccessRecord& record)
+      : link_(link),
         record_(record),
         socket_(link_.stream, link_.early),
         idle_(link_.context),
@@ -266,7 +266,7 @@ class WebSocket {
     });
   }
 
-  WebSocketLink link_;
+  const WebSocketLink& link_;
   AccessRecord& record_;
   websocket::stream<SocketStream, false> socket_;  // false: no compression
   net::steady_timer idle_, deadline_;              // deadline_: of a write, or of the end
@@ -301,9 +301,9 @@ HttpResponse web_socket_response(const HttpRequest& request, TextProtocol protoc
   return response;
 }
 
-net::awaitable<void> run_web_socket(WebSocketLink link, const HttpRequest& request,
-                                    TextProtocol protocol, AccessRecord& record) {
-  WebSocket socket(std::move(link), std::move(protocol), record);
+net::awaitable<void> run_web_socket(const WebSocketLink& link, const HttpRequest& request,
+                                    TextProtocol& protocol, AccessRecord& record) {
+  WebSocket socket(link, std::move(protocol), record);
   co_await socket.run(request);
 }
 

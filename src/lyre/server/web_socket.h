@@ -31,8 +31,9 @@ struct WebSocketLink {
 };
 
 /// Shakes hands and runs the protocol until the socket is closed, whoever closes it; then the
-/// stream is of no further use. record: that of the request; gets what became of the socket.
-boost::asio::awaitable<void> run_web_socket(WebSocketLink link, const HttpRequest& request,
-                                            TextProtocol protocol, AccessRecord& record);
+/// stream is of no further use. record: that of the request; gets what became of the socket. All
+/// arguments outlive the coroutine; the protocol is moved from.
+boost::asio::awaitable<void> run_web_socket(const WebSocketLink& link, const HttpRequest& request,
+                                            TextProtocol& protocol, AccessRecord& record);
 
 }  // namespace lyre::server
