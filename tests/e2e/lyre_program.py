@@ -37,12 +37,13 @@ def eventually(condition):
 
 
 class Server:
-    """`lyre serve` on a free port; its log is read line by line. Not `ready`: it only listens yet."""
+    """`lyre serve` on a free port or on `port`; its log is read line by line. Not `ready`: it only listens yet."""
 
-    def __init__(self, *flags, ready=True, environment=None):
+    def __init__(self, *flags, ready=True, environment=None, port=0):
         self.flags = [str(flag) for flag in flags]
         self._first_line = "ready" if ready else "listening"
         self._environment = environment
+        self.port = port
         self.log = []
         self._open = []  # connections and responses
         self._ended = False  # no line of the log will follow
@@ -50,7 +51,7 @@ class Server:
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--port", "0", "--log-format", "json", *self.flags],
+            [PROGRAM, "serve", "--port", str(self.port), "--log-format", "json", *self.flags],
             stderr=subprocess.PIPE, text=True, env=self._environment)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
