@@ -41,7 +41,7 @@ def decoded(data):
 
 def likeness(found, expected, most_shift=0):
     """Correlation of two sounds, the best over shifts by up to so many samples to either side."""
-    a = numpy.frombuffer(found, dtype="<i2").astype(float)
+    a = numpy.frombuffer(found[:len(found) // 2 * 2], dtype="<i2").astype(float)
     b = numpy.frombuffer(expected, dtype="<i2").astype(float)
     size = len(a) + len(b)
     products = numpy.fft.irfft(numpy.fft.rfft(a, size) * numpy.conj(numpy.fft.rfft(b, size)), size)
