@@ -39,19 +39,21 @@ class Orpheus(AsyncServedTestCase):
         response = self.server.speak(path="/v1/audio/speech/stream", input=LONG_TEXT, voice="ada")
         self.assertEqual(audio, response.read())
 
-    async def test_the_end_is_a_close(self):
+    async def test_the_last_segment_is_spoken_and_then_the_close(self):
         async with self.connect() as socket:
-            await socket.send(json.dumps({"input": "Not spoken.", "voice": "ada", "continue": False}))
-            self.assertEqual([message async for message in socket], [])
+            await socket.send(json.dumps({"input": "Good bye.", "voice": "ada", "continue": False}))
+            self.assertEqual(await self.segment(socket, "no_segment_id"), said("Good bye."))
+            await socket.wait_closed()
             self.assertEqual(socket.close_code, 1000)
 
     async def test_an_error_is_told_and_then_the_close(self):
         async with self.connect() as socket:
             await socket.send(json.dumps({"input": "Hi.", "voice": "nobody"}))
-            messages = [json.loads(message) async for message in socket]
-            self.assertEqual(len(messages), 1)
-            self.assertTrue(messages[0]["done"])
-            self.assertIn("nobody", messages[0]["error"])
+            error = json.loads(await socket.recv())
+            self.assertTrue(error["done"])
+            self.assertIn("nobody", error["error"])
+            await socket.wait_closed()
+            self.assertEqual(socket.close_code, 1008)
 
     async def test_leaving_within_a_segment_frees_everything(self):
         before = self.cancelled()
