@@ -82,7 +82,7 @@ class Malformed(Abuse):
 
     def test_chunks(self):
         for body in (b"zz\r\n", b"-1\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5 \r\nhello\n0\r\n\r\n",
-                     b"fffffffffffffffff\r\n", b"\r\n", b"5\nhello\n0\n\n"):
+                     b"fffffffffffffffff\r\n", b"\r\n", b"5\nhello\r\n0\r\n\r\n"):
             self.assert_refused(post(body, b"Transfer-Encoding: chunked", length=False), 400, 413)
 
     def test_good_chunks_are_read(self):
