@@ -19,7 +19,7 @@ build="g++ cmake ninja-build ccache pkg-config git ca-certificates
   libogg-dev libpcre2-dev libsoundtouch-dev libspdlog-dev libswresample-dev libtomlplusplus-dev libssl-dev prometheus-cpp-dev
   libxxhash-dev zlib1g-dev"
 # Sanitizers and fuzzers come with clang; the rest are listeners, judges and clients of the end-to-end tests.
-test="clang sox clang-format libgtest-dev libgmock-dev libbenchmark-dev libavformat-dev python3 python3-venv curl
+test="clang sox clang-format libgtest-dev libgmock-dev libbenchmark-dev libavformat-dev python3 python3-venv curl openssl
   ffmpeg haproxy nginx pocketsphinx pocketsphinx-en-us"
 case "${ID}:${VERSION_ID}" in
   debian:12) test="$test libclang-rt-14-dev" ;;

@@ -100,7 +100,8 @@ class StopRequest {
 
 std::string url(const server::ServerConfig& config, uint16_t port) {
   const bool ipv6 = config.host.find(':') != std::string::npos;
-  return "http://" + (ipv6 ? "[" + config.host + "]" : config.host) + ":" + std::to_string(port);
+  return (config.tls_certificate.empty() ? "http://" : "https://") +
+         (ipv6 ? "[" + config.host + "]" : config.host) + ":" + std::to_string(port);
 }
 
 std::string failed_steps(const WarmupReport& report) {
@@ -178,10 +179,9 @@ Status read_api_keys(const std::filesystem::path& file, server::Server& server) 
   return ok_status();
 }
 
-/// What may change while the server runs: API keys, and names for voices. What is bad is told, and
-/// what was there before stays.
-void reload(const CommandLine& line, const std::filesystem::path& api_keys_file,
-            server::Server& server) {
+/// What may change while the server runs: API keys, names for voices and the
+/// certificate. What is bad is told, and what was there before stays.
+void reload(const CommandLine& line, const Settings& started, server::Server& server) {
   const auto tell = [](const char* what, const Status& status) {
     if (status) {
       log_info("reloaded", {{"what", what}});
@@ -189,12 +189,17 @@ void reload(const CommandLine& line, const std::filesystem::path& api_keys_file,
       log_error("not reloaded", {{"what", what}, {"error", status.error().message}});
     }
   };
-  if (!api_keys_file.empty()) tell("api keys", read_api_keys(api_keys_file, server));
+  if (!started.api_keys_file.empty()) {
+    tell("api keys", read_api_keys(started.api_keys_file, server));
+  }
   const auto read_aliases = [&]() -> Status {
     LYRE_ASSIGN_OR_RETURN(Settings settings, load_settings(line, {}));
     return server.set_voice_aliases(std::move(settings.server.voice_aliases));
   };
   tell("voice aliases", read_aliases());
+  if (!started.server.tls_certificate.empty()) {
+    tell("TLS certificate", server.reload_certificate());
+  }
 }
 
 int serve(const CommandLine& line) {
@@ -205,12 +210,9 @@ int serve(const CommandLine& line) {
   StartTimeline timeline(settings->start_timeline);
   const ServiceManager manager = ServiceManager::from_environment();
   StopRequest stop(manager);
-  const StopSignals signals([&](int count, int) { stop.signal(count); },
-                            [&] {
-                              stop.with_server([&](server::Server& server) {
-                                reload(line, settings->api_keys_file, server);
-                              });
-                            });
+  const StopSignals signals(
+      [&](int count, int) { stop.signal(count); },
+      [&] { stop.with_server([&](server::Server& server) { reload(line, *settings, server); }); });
   for (const IgnoredVariable& variable : ignored_variables(environ)) {
     log_warning("a variable of the environment has no effect",
                 {{"name", variable.name}, {"why", variable.why}});

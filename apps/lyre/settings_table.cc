@@ -263,6 +263,15 @@ const Setting kTable[] = {
      [](Settings& s, const std::string& v) {
        return read_integer(v, uint16_t{0}, uint16_t{65'535}, s.server.port);
      }},
+    {"server.unix_socket", "--unix-socket", "LYRE_UNIX_SOCKET", nullptr, "PATH",
+     "Unix socket to listen on as well, for its owner and group (default: none)", kServer, kPath,
+     [](Settings& s, const std::string& v) { return assign(s.server.unix_socket, v); }},
+    {"server.tls_certificate", "--tls-certificate", "LYRE_TLS_CERTIFICATE", nullptr, "FILE",
+     "PEM, with its chain: the port speaks TLS only (default: none, plain HTTP)", kServer, kPath,
+     [](Settings& s, const std::string& v) { return assign(s.server.tls_certificate, v); }},
+    {"server.tls_key", "--tls-key", "LYRE_TLS_KEY", nullptr, "FILE",
+     "PEM, the key of the certificate, without a password", kServer, kPath,
+     [](Settings& s, const std::string& v) { return assign(s.server.tls_key, v); }},
     {"server.io_threads", "--io-threads", "LYRE_IO_THREADS", nullptr, "N",
      "Threads for connections (default: 2)", kServer, kValue,
      [](Settings& s, const std::string& v) {

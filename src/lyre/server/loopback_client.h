@@ -33,6 +33,8 @@ class LoopbackClient {
 
   /// kInternal, kDeadlineExceeded, or kCancelled by the stop.
   Status connect(const boost::asio::ip::tcp::endpoint& server);
+  /// Instead of connect(): a connected socket that does not block, closed by the client.
+  void take(int descriptor) noexcept { socket_ = descriptor; }
   /// Sends a whole request and reads the response to its end. Errors as of connect(), kDataCorrupt
   /// if it is no whole HTTP response. `head_bytes` of the body come before the first sample.
   Result<LoopbackAnswer> exchange(std::string_view request, size_t head_bytes = 0);

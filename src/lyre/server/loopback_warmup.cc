@@ -78,7 +78,12 @@ Result<LoopbackClient> connect_to(int io_thread, const LoopbackTarget& target,
                                   std::stop_token stop) {
   for (int attempt = 0; attempt < 16 * target.io_threads; ++attempt) {
     LoopbackClient client(target.patience, stop);
-    LYRE_RETURN_IF_ERROR(client.connect(reachable(target.listening)));
+    if (target.connect) {
+      LYRE_ASSIGN_OR_RETURN(const int descriptor, target.connect(io_thread));
+      client.take(descriptor);
+    } else {
+      LYRE_RETURN_IF_ERROR(client.connect(reachable(target.listening)));
+    }
     LYRE_ASSIGN_OR_RETURN(const LoopbackAnswer answer, client.exchange(get("/readyz", target.key)));
     if (!answer.io_thread) {
       return Error{ErrorCode::kInternal, "GET /readyz: something else answers at this address"};

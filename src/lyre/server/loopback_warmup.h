@@ -2,6 +2,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
+#include <functional>
 #include <stop_token>
 #include <string>
 
@@ -12,7 +13,10 @@ namespace lyre::server {
 /// Where the server finds itself.
 struct LoopbackTarget {
   boost::asio::ip::tcp::endpoint listening;  // as bound; a wildcard is reached by the loopback
-  std::string key;                           // see warmup_key.h
+  /// Makes a connection that this io thread serves and returns the client's descriptor, which does
+  /// not block: the way in where the port speaks TLS. Empty: over `listening`.
+  std::function<Result<int>(int io_thread)> connect;
+  std::string key;  // see warmup_key.h
   int io_threads = 1;
   std::chrono::milliseconds patience{60'000};  // for each request
   std::chrono::milliseconds slow_frame{60};    // see ServerConfig::warmup_slow_frame

@@ -17,8 +17,9 @@ namespace lyre::server {
 /// stops, see Readiness. All functions: any thread.
 class Server {
  public:
-  /// Listens at once; what requests for speech get until the server is ready is said by the
-  /// configuration. kUnavailable if the address cannot be listened on.
+  /// Listens at once, on the port and on the Unix socket if there is one; what requests for speech
+  /// get until the server is ready is said by the configuration. kUnavailable if an address cannot
+  /// be listened on, kInvalidArgument if it, a certificate or a key is wrong.
   static Result<std::unique_ptr<Server>> open(ServerConfig config);
   ~Server();  // stops without waiting
   Server(const Server&) = delete;
@@ -41,10 +42,13 @@ class Server {
   /// Milliseconds from the start of the process until requests were let through first.
   std::optional<double> ready_ms() const;
 
-  uint16_t port() const noexcept;
+  uint16_t port() const noexcept;  // of TCP
 
   /// From now on requests need one of these keys, see authorize.
   void set_api_keys(ApiKeys keys);
+  /// Reads certificate and key again, for the connections that come from now on. An error names the
+  /// file, and what was there before stays.
+  Status reload_certificate();
   /// See ServerState.
   Status set_voice_aliases(VoiceAliases aliases);
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,8 +23,11 @@ enum class EarlyRequests : uint8_t { kWait, kRefuse };
 inline constexpr int kSparePlaces = 2;
 
 struct ServerConfig {
-  std::string host = "127.0.0.1";  // name or address to listen on
-  uint16_t port = 9090;            // 0: any free one, see Server::port
+  std::string host = "127.0.0.1";     // name or address to listen on
+  uint16_t port = 9090;               // 0: any free one, see Server::port
+  std::filesystem::path unix_socket;  // listened on as well, never with TLS; empty: none
+  // PEM. With both the port speaks TLS only.
+  std::filesystem::path tls_certificate, tls_key;
   int io_threads = 2;
   int max_connections = 1024;             // more wait in the kernel's accept queue
   int max_connections_of_an_address = 0;  // more are closed at once; 0: max_connections
