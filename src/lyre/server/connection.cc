@@ -54,6 +54,8 @@ constexpr size_t kMostUserAgentBytes = 200;  // in the log
 // Pipelined requests that are read while audio is sent. With more the reading stops, and a client
 // that leaves is noticed by the next write only.
 constexpr size_t kMostReadAheadBytes = 64 * 1024;
+// Of a chunked request, beside as many bytes as its body may have.
+constexpr size_t kMostFramingBytes = 64 * 1024;
 // Samples of a chunk at most: 0.34 s at 24 kHz. A chunk is what is there, it waits for nothing.
 constexpr size_t kMostChunkSamples = 8192;
 // How long and how much is read of what still comes in before the socket is closed: closing with
@@ -371,6 +373,12 @@ Connection::Task<bool> Connection::read_request(Exchange& exchange) {
     exchange.refusal = {400, "HTTP/1.1 asks for exactly one Host header.", "", "bad_request"};
     co_return true;
   }
+  if (head.count(http::field::transfer_encoding) > 0 && !parser.chunked()) {
+    // What the parser takes for no body would be read as the next request: a smuggled one.
+    exchange.refusal = {400, "The only Transfer-Encoding that is taken is chunked.", "",
+                        "bad_request"};
+    co_return true;
+  }
   if (!parser.is_done() && exchange.http_1_1 && head.count(http::field::expect) > 0) {
     if (!beast::iequals(head[http::field::expect], "100-continue")) {
       exchange.refusal = {417, "Unknown Expect header.", "", "bad_request"};
@@ -386,8 +394,12 @@ Connection::Task<bool> Connection::read_request(Exchange& exchange) {
     if (failure) co_return false;
   }
   stream_.expires_after(config.body_timeout);
-  if (!parser.is_done()) {
-    std::tie(failure, count) = co_await http::async_read(stream_, buffer_, parser, kTuple);
+  // What frames the body is counted as well: a chunk of one byte may have an endless extension.
+  size_t received = 0;
+  while (!failure && !parser.is_done()) {
+    std::tie(failure, count) = co_await http::async_read_some(stream_, buffer_, parser, kTuple);
+    received += count;
+    if (received > 2 * config.max_body_bytes + kMostFramingBytes) failure = http::error::body_limit;
   }
   if (failure) co_return refuse(exchange, failure);
   exchange.request.body = std::move(parser.get().body());
