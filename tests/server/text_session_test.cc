@@ -298,6 +298,43 @@ TEST_F(Session, ASpeechWaitsForItsPlace) {
   EXPECT_EQ(queue->load().running, 0);
 }
 
+TEST_F(Session, WithoutTextToSpeakThePlaceIsForOthers) {
+  queue = std::make_unique<AdmissionQueue>(AdmissionQueue::Limits{1, 0, 0});
+  start();
+  open(1, "One.");
+  sent();
+  FakeSpeech::Call* call = speech.next();
+  EXPECT_EQ(queue->load().running, 1);
+  ASSERT_TRUE(push_all(call->sink, counting_samples(0, 10)));
+  EXPECT_EQ(sent(), Lines({"binary 22", "of 1"}));
+  EXPECT_EQ(queue->load().running, 1);  // not all of it is spoken yet
+  call->following->idle = true;
+  sent();
+  EXPECT_EQ(queue->load().running, 0);
+  EXPECT_FALSE(session->busy());
+
+  order({AppendText{1, "Two."}, FlushText{1}, FlushText{1}});
+  EXPECT_EQ(call->following->text(), "");
+  EXPECT_TRUE(session->busy());
+  call->following->idle = false;
+  sent();
+  EXPECT_EQ(queue->load().running, 1);
+  EXPECT_EQ(call->following->text(), "Two.|");
+
+  // Once it has begun to speak, a full queue does not end it.
+  call->following->idle = true;
+  sent();
+  auto other = queue->enter("other", [] {});
+  ASSERT_TRUE(other.ok());
+  order({AppendText{1, "Three."}, FinishText{1}});
+  EXPECT_EQ(sent(), Lines());
+  EXPECT_EQ(call->following->text(), "Two.|Three..");
+  EXPECT_TRUE(call->following->finished());
+  call->sink.finish(summary());
+  sent();
+  EXPECT_EQ(script->told.back(), "ended 1");
+}
+
 TEST_F(Session, AStopLetsWhatIsSpokenEndAndDropsWhatWaits) {
   start();
   open(1);

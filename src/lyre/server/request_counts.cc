@@ -39,7 +39,15 @@ void RequestCounts::add(const AccessRecord& record) {
     if (totals_.errors.size() >= kMostCodes && totals_.errors.count(code) == 0) code = "other";
     ++totals_.errors[code];
   }
-  if (!record.speech) return;
+  if (record.speech) add_speech_locked(record);
+}
+
+void RequestCounts::add_speech(const AccessRecord& record) {
+  const std::lock_guard lock(mutex_);
+  add_speech_locked(record);
+}
+
+void RequestCounts::add_speech_locked(const AccessRecord& record) {
   ++totals_.speeches[record.finish];
   totals_.audio_s += record.audio_s;
   totals_.prompt_tokens += record.prompt_tokens;

@@ -17,6 +17,9 @@ class RequestCounts {
  public:
   RequestCounts();
   void add(const AccessRecord& record);
+  /// A speech of a WebSocket, which is one request however much it speaks. Its times are those of
+  /// the text's writer too, so they are in no histogram.
+  void add_speech(const AccessRecord& record);
 
   struct Totals {
     /// By the path of the route ("none": there is no such path) and "2xx" ... "5xx".
@@ -33,6 +36,8 @@ class RequestCounts {
   Histogram queue_wait_s, first_audio_s, real_time_factor;
 
  private:
+  void add_speech_locked(const AccessRecord& record);
+
   mutable std::mutex mutex_;
   Totals totals_;  // under mutex_
 };

@@ -39,13 +39,15 @@ struct TextSession::Speech {
   OpenSpeech order;
   bool finished = false;  // no more text
 
-  // While it waits: what came after the first text, and a flush after each piece but the last.
+  // While it waits for its place: what came, and a flush after each piece but the last.
   std::vector<std::string> pieces{1};
   size_t waiting_bytes = 0;
 
   std::optional<AdmissionQueue::Place> place;
 
   bool started = false;
+  /// All its text is spoken and it has given its place to others; with more text it needs one.
+  bool resting = false;
   PcmSource pcm;
   MoreText more;
   std::optional<AudioEncoder> encoder;
@@ -53,6 +55,11 @@ struct TextSession::Speech {
   int64_t samples = 0;
   AccessRecord record;
   steady_clock::time_point begin = steady_clock::now();
+
+  bool takes_text() const { return started && !resting; }
+  bool wants_place() const {
+    return !started || (resting && (finished || pieces.size() > 1 || waiting_bytes > 0));
+  }
 };
 
 TextSession::TextSession(TextProtocol protocol, TextSessionHost host)
@@ -93,7 +100,7 @@ void TextSession::timed_out() {
 bool TextSession::busy() const {
   return !outgoing_.empty() ||
          std::any_of(speeches_.begin(), speeches_.end(), [](const auto& speech) {
-           return !speech->started || speech->finished || !speech->more.idle ||
+           return speech->wants_place() || speech->finished || !speech->more.idle ||
                   !speech->more.idle() || speech->pcm.readable() > 0;
          });
 }
@@ -107,7 +114,10 @@ void TextSession::finish_soon() {
   }
   for (const SpeechNumber number : waiting) remove(number, "cancelled");
   std::vector<SpeechNumber> spoken;
-  for (const auto& speech : speeches_) spoken.push_back(speech->order.speech);
+  for (const auto& speech : speeches_) {
+    speech->resting = false;  // the last words need no place any more
+    spoken.push_back(speech->order.speech);
+  }
   for (const SpeechNumber number : spoken) finish(number);
   host_.wake();
 }
@@ -164,7 +174,7 @@ void TextSession::append(SpeechNumber number, std::string text) {
   Speech* speech = find(number);
   if (speech == nullptr || speech->finished || text.empty()) return;
   speech->record.request_bytes += static_cast<int64_t>(text.size());
-  if (speech->started) {
+  if (speech->takes_text()) {
     const Status taken = speech->more.append(text);
     if (!taken) fail(number, taken.error());
     return;
@@ -183,11 +193,11 @@ void TextSession::append(SpeechNumber number, std::string text) {
 void TextSession::flush(SpeechNumber number) {
   Speech* speech = find(number);
   if (speech == nullptr || speech->finished) return;
-  if (speech->started) {
+  if (speech->takes_text()) {
     const Status flushed = speech->more.flush();
     if (!flushed) fail(number, flushed.error());
   } else if (speech->pieces.size() > 1 ? !speech->pieces.back().empty()
-                                       : speech->waiting_bytes > 0) {
+                                       : speech->waiting_bytes > 0 || speech->resting) {
     // Flushes without text between them are one, so the pieces are bounded by the text.
     speech->pieces.emplace_back();
   }
@@ -197,8 +207,8 @@ void TextSession::finish(SpeechNumber number) {
   Speech* speech = find(number);
   if (speech == nullptr || speech->finished) return;
   speech->finished = true;
-  if (!speech->started) return;
-  const Status finished = speech->more.finish();
+  if (!speech->takes_text()) return;
+  const Status finished = stopping_ ? hand_over_text(*speech) : speech->more.finish();
   if (!finished) fail(number, finished.error());
 }
 
@@ -247,22 +257,33 @@ std::optional<OutgoingMessage> TextSession::next() {
 
 /// Whether it is this speech's turn, here and in the queue of all connections.
 Result<bool> TextSession::may_start(Speech& speech) {
-  if (speech.started) return false;
-  if (protocol_.one_at_a_time && speeches_.front().get() != &speech) return false;
+  if (!speech.wants_place()) return false;
+  if (!speech.started && protocol_.one_at_a_time && speeches_.front().get() != &speech) {
+    return false;
+  }
   if (!host_.enter_queue) return true;
   if (!speech.place) {
-    LYRE_ASSIGN_OR_RETURN(AdmissionQueue::Place place, host_.enter_queue(host_.wake));
-    speech.place.emplace(std::move(place));
+    Result<AdmissionQueue::Place> place = host_.enter_queue(host_.wake);
+    // What has begun to speak is not sent away in the middle of it.
+    if (!place && speech.resting) return true;
+    if (!place) return place.error();
+    speech.place.emplace(*std::move(place));
   }
   return speech.place->granted();
 }
 
-/// True if the protocol was told of anything.
+/// True if anything was begun.
 bool TextSession::start_waiting() {
   for (const auto& speech : speeches_) {
     const SpeechNumber number = speech->order.speech;
     const Result<bool> may = may_start(*speech);
     if (may.ok() && !*may) continue;
+    if (speech->resting) {
+      speech->resting = false;
+      const Status taken = hand_over_text(*speech);
+      if (!taken) fail(number, taken.error());
+      return true;
+    }
     const Status started = may.ok() ? start(*speech) : Status(may.error());
     if (!started) {
       fail(number, started.error());
@@ -294,14 +315,16 @@ Status TextSession::start(Speech& speech) {
   speech.pcm = std::move(spoken.pcm);
   speech.more = std::move(spoken.more);
   speech.started = true;
-  waiting_bytes_ -= std::exchange(speech.waiting_bytes, 0);
   speech.pcm.notify(host_.wake);
-  return speech.order.request.more_text ? hand_over_text(speech) : ok_status();
+  if (speech.order.request.more_text) return hand_over_text(speech);
+  waiting_bytes_ -= std::exchange(speech.waiting_bytes, 0);
+  return ok_status();
 }
 
 /// What came while the speech waited.
 Status TextSession::hand_over_text(Speech& speech) {
-  const std::vector<std::string> pieces = std::exchange(speech.pieces, {});
+  const std::vector<std::string> pieces = std::exchange(speech.pieces, {""});
+  waiting_bytes_ -= std::exchange(speech.waiting_bytes, 0);
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (!pieces[i].empty()) LYRE_RETURN_IF_ERROR(speech.more.append(pieces[i]));
     if (i + 1 < pieces.size()) LYRE_RETURN_IF_ERROR(speech.more.flush());
@@ -333,7 +356,10 @@ bool TextSession::pull(Speech& speech) {
     }
     return true;
   }
-  if (speech.pcm.state() == PcmSource::State::kOpen) return false;
+  if (speech.pcm.state() == PcmSource::State::kOpen) {
+    rest(speech);
+    return false;
+  }
   if (speech.pcm.state() == PcmSource::State::kFailed) {
     fail(number, speech.pcm.error());
     return true;
@@ -343,6 +369,9 @@ bool TextSession::pull(Speech& speech) {
     return true;
   }
   const SpeechSummary summary = speech.pcm.summary();
+  speech.record.prompt_tokens = summary.prompt_tokens;
+  speech.record.generated_tokens = summary.generated_tokens;
+  speech.record.frames = summary.frames;
   const Status encoded = speech.encoder->finish(encoded_);
   if (!encoded) {
     fail(number, encoded.error());
@@ -355,6 +384,14 @@ bool TextSession::pull(Speech& speech) {
   protocol_.ended(number, summary, orders);
   carry_out(std::move(orders), number);
   return true;
+}
+
+/// Gives the place to others while nothing is there to be spoken: whoever keeps a socket open and
+/// silent must not keep the machine idle.
+void TextSession::rest(Speech& speech) {
+  if (!speech.place || speech.finished || !speech.more.idle || !speech.more.idle()) return;
+  speech.place.reset();
+  speech.resting = true;
 }
 
 /// Tells the protocol of what is in encoded_, if anything is.

@@ -94,6 +94,7 @@ class TextSession {
   Status hand_over_text(Speech& speech);
   bool pull_audio();
   bool pull(Speech& speech);
+  void rest(Speech& speech);
   void tell_audio(Speech& speech);
   void fail(SpeechNumber number, Error error);
   void remove(SpeechNumber number, std::string_view finish, std::string error = {});

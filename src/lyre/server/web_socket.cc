@@ -169,6 +169,7 @@ class WebSocket {
     host.service = [&state = link_.state] { return state.service(); };
     host.wake = [wakeup = link_.wakeup] { wakeup->wake(); };
     host.spoken = [&state = link_.state](const AccessRecord& record) {
+      state.request_counts().add_speech(record);
       if (state.config().access_log) state.config().access_log(record);
     };
     host.record = record_;
