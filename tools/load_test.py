@@ -235,8 +235,11 @@ async def main():
     a.add_argument("--growth-mib", type=float, default=16, help="that the process may grow by over the second half")
     a.add_argument("--only-pcm", action="store_true", help="no encoded formats")
     a.add_argument("--json", type=Path)
-    a.add_argument("flags", nargs="*", help="of lyre serve")
-    o = a.parse_args()
+    # argparse cannot tell the flags of another program from its own.
+    own = sys.argv[1:]
+    flags = own[own.index("--") + 1:] if "--" in own else []
+    o = a.parse_args(own[:len(own) - len(flags) - 1] if "--" in own else own)
+    o.flags = flags
     o.rate = o.rate or o.connections / 2
     o.mix = MIX if o.only_pcm else MIX + ENCODED
 

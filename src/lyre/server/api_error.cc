@@ -1,5 +1,7 @@
 #include "lyre/server/api_error.h"
 
+#include <algorithm>
+
 #include <boost/json.hpp>
 
 namespace lyre::server {
@@ -13,6 +15,16 @@ const char* error_type(int status) {
 
 json::value text_or_null(const std::string& text) {
   return text.empty() ? json::value(nullptr) : json::value(text);
+}
+
+/// The field that a message of the engine begins with, "temperature: expected ..."; else nothing.
+std::string field_of(std::string_view message) {
+  const size_t colon = message.find(": ");
+  const std::string_view field = message.substr(0, colon == message.npos ? 0 : colon);
+  const bool is_name = std::all_of(field.begin(), field.end(),
+                                   [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+  if (!is_name) return "";
+  return field == "text" ? "input" : std::string(field);
 }
 
 }  // namespace
@@ -45,7 +57,7 @@ ApiError api_error(const Error& error) {
   switch (error.code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kNotFound:
-      return {400, error.message, "", "invalid_value"};
+      return {400, error.message, field_of(error.message), "invalid_value"};
     case ErrorCode::kResourceExhausted:
       return {429, error.message, "", "rate_limit_exceeded"};
     case ErrorCode::kUnavailable:

@@ -373,7 +373,9 @@ Connection::Task<bool> Connection::read_request(Exchange& exchange) {
     exchange.refusal = {400, "HTTP/1.1 asks for exactly one Host header.", "", "bad_request"};
     co_return true;
   }
-  if (head.count(http::field::transfer_encoding) > 0 && !parser.chunked()) {
+  const size_t codings = head.count(http::field::transfer_encoding);
+  if (codings > 1 ||
+      (codings == 1 && !beast::iequals(head[http::field::transfer_encoding], "chunked"))) {
     // What the parser takes for no body would be read as the next request: a smuggled one.
     exchange.refusal = {400, "The only Transfer-Encoding that is taken is chunked.", "",
                         "bad_request"};
