@@ -22,7 +22,9 @@ class Load(unittest.TestCase):
             return json.loads(file.read_text())
 
     def test_everybody_gets_what_is_right(self):
-        found = self.run_tool("--connections", "40", "--seconds", "15")
+        # Within seconds the process still grows by the keys and values of sequences that none has used before; whether
+        # it stays flat is for a run of minutes (docs/benchmarks).
+        found = self.run_tool("--connections", "40", "--seconds", "15", "--growth-mib", "64")
         self.assertGreater(found["completed"], 0)
         self.assertGreater(found["left"], 0)
         self.assertGreater(found["slow"], 0)
