@@ -134,7 +134,7 @@ TEST_P(Compression, PlaysBeforeItEnds) {
 }
 
 TEST_P(Compression, IsAsShortAsASample) {
-  for (const size_t count : {1, 2, 500}) {
+  for (const size_t count : {size_t{1}, size_t{2}, size_t{500}}) {
     const DecodedAudio heard = decode_audio(encoded(speech_like(count, kSourceHz), format()));
     EXPECT_EQ(heard.codec, GetParam().codec) << count << ": " << heard.error;
   }

@@ -39,7 +39,7 @@ double strength_at(std::span<const float> samples, double frequency_hz) {
 
 TEST(TimeStretch, TheDurationIsExact) {
   for (const double speed : kSpeeds) {
-    for (const size_t count : {1, 1'000, 24'000, 50'021}) {
+    for (const size_t count : {size_t{1}, size_t{1'000}, size_t{24'000}, size_t{50'021}}) {
       const double due = static_cast<double>(count) / speed;
       EXPECT_NEAR(static_cast<double>(stretched(speech_like(count, kRateHz), speed).size()), due, 1)
           << speed;
