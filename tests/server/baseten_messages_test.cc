@@ -35,6 +35,14 @@ TEST_F(Baseten, TheFirstMessageMustBeTheSettings) {
   EXPECT_EQ(client.text(R"({"voice": 3})"), Lines({"close 1008"}));
 }
 
+TEST_F(Baseten, AfterTheEndNothingIsLookedAt) {
+  client.text("{}");
+  client.text("Hi");
+  EXPECT_NE(client.text("__END__"), Lines());
+  EXPECT_EQ(client.text("more"), Lines());
+  EXPECT_EQ(client.text("__END__"), Lines());
+}
+
 TEST_F(Baseten, AFailureCloses) {
   client.text("{}");
   client.text("Hi");

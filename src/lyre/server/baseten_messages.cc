@@ -15,7 +15,10 @@ constexpr SpeechNumber kSpeech = 1;  // a connection speaks one
 void BasetenMessages::text(std::string_view message, Orders& orders) {
   if (!settings_) {
     read_settings(message, orders);
+  } else if (finished_) {
+    // The end was the client's word. A close would cut what is still spoken.
   } else if (message == kEnd) {
+    finished_ = true;
     if (open_) {
       orders.push_back(FinishText{kSpeech});
     } else {

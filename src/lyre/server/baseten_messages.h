@@ -9,7 +9,8 @@ namespace lyre::server {
 
 /// WS /v1/baseten/websocket, as clients of Baseten's Orpheus speak it to the URL that they are
 /// given: a JSON message with the settings, then text as it is written, each message a piece that
-/// may end within a word, then "__END__". Binary PCM comes back, and the close is its end.
+/// may end within a word, then "__END__", after which nothing is looked at. Binary PCM comes back,
+/// and the close is its end.
 class BasetenMessages {
  public:
   void opened(Orders&) {}
@@ -25,6 +26,7 @@ class BasetenMessages {
 
   std::optional<SpeechRequest> settings_;  // from the first message
   bool open_ = false;                      // the speech: from the first text on
+  bool finished_ = false;                  // "__END__" has come
 };
 
 }  // namespace lyre::server
