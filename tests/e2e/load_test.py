@@ -24,13 +24,13 @@ class Load(unittest.TestCase):
     def test_everybody_gets_what_is_right(self):
         # Within seconds the process still grows by the keys and values of sequences that none has used before; whether
         # it stays flat is for a run of minutes (docs/benchmarks).
-        found = self.run_tool("--connections", "40", "--seconds", "15", "--growth-mib", "64")
+        found = self.run_tool("--connections", "40", "--seconds", "8", "--growth-mib", "64")
         self.assertGreater(found["completed"], 0)
         self.assertGreater(found["left"], 0)
         self.assertGreater(found["slow"], 0)
 
     def test_more_than_the_queue_takes(self):
-        found = self.run_tool("--connections", "60", "--rate", "1000", "--seconds", "5", "--only-pcm", "--leave", "0",
+        found = self.run_tool("--connections", "60", "--rate", "1000", "--seconds", "3", "--only-pcm", "--leave", "0",
                               "--", "--max-batch", "2", "--max-queue", "2")
         self.assertGreater(found["completed"], 0)
         self.assertGreater(found["busy"], 0)
