@@ -57,7 +57,9 @@ TEST(PcmChannel, EndsAfterEverythingWasRead) {
   SpeechSummary summary;
   summary.samples = 4;
   summary.reason = FinishReason::kLength;
+  EXPECT_FALSE(source.complete());
   sink.finish(summary);
+  EXPECT_TRUE(source.complete());
   EXPECT_EQ(source.state(), PcmSource::State::kOpen);
   EXPECT_TRUE(source.wait_readable());
   EXPECT_EQ(read(source, 4).size(), 4u);

@@ -52,6 +52,23 @@ TEST_F(ServerQueue, TheNextIsSpokenWhenThePlaceIsFree) {
   EXPECT_EQ(record(0).queue_ms, 0);
 }
 
+TEST_F(ServerQueue, WhoReadsSlowlyWhatIsMadeKeepsNobodyWaiting) {
+  speech.channel_samples = 8'000'000;
+  config.max_running = 1;
+  open();
+  TestClient slow(port(), 4096);
+  ASSERT_TRUE(slow.send(kSpeak));
+  running = speech.next();
+  ASSERT_NE(running, nullptr);
+  // More than the kernel takes, all of it there when the connection looks first.
+  ASSERT_TRUE(push_all(running->sink, counting_samples(0, 7'000'000)));
+  running->sink.finish(summary());
+  TestClient second(port());
+  ASSERT_TRUE(second.send(kSpeak));
+  end(speech.next());
+  EXPECT_EQ(second.read_response().status, 200);
+}
+
 TEST_F(ServerQueue, AFullQueueIsTold) {
   config.max_queue = 0;
   open_with_taken_place();

@@ -66,6 +66,7 @@ class Session : public testing::Test {
     host.wake = [this] { ++wakes; };
     host.spoken = [this](const AccessRecord& record) { records.push_back(record); };
     host.most_waiting_bytes = 100;
+    host.queue_wait = queue_wait;
     if (queue) {
       host.enter_queue = [this](std::function<void()> wake) {
         return queue->enter("client", std::move(wake));
@@ -112,6 +113,7 @@ class Session : public testing::Test {
       std::make_shared<const SpeechService>(speech.service());
   bool ready = true;
   std::unique_ptr<AdmissionQueue> queue;
+  std::chrono::milliseconds queue_wait{60'000};
   std::atomic<int> wakes{0};
   std::vector<AccessRecord> records;
   std::shared_ptr<Script> script = std::make_shared<Script>();
@@ -296,6 +298,43 @@ TEST_F(Session, ASpeechWaitsForItsPlace) {
   EXPECT_EQ(script->told.back(), "started 2");
   session.reset();
   EXPECT_EQ(queue->load().running, 0);
+}
+
+TEST_F(Session, TheWaitForAPlaceHasAnEnd) {
+  queue = std::make_unique<AdmissionQueue>(AdmissionQueue::Limits{1, 2, 0});
+  queue_wait = std::chrono::milliseconds(0);
+  const auto other = queue->enter("other", [] {});
+  ASSERT_TRUE(other.ok());
+  start(false);
+  EXPECT_FALSE(session->deadline());
+  open(1);
+  sent();
+  EXPECT_TRUE(script->told.back().starts_with("failed 1")) << script->told.back();
+  EXPECT_EQ(queue->load().waiting, 0);
+
+  queue_wait = std::chrono::milliseconds(60'000);
+  start(false);
+  open(1);
+  sent();
+  EXPECT_EQ(queue->load().waiting, 1);
+  EXPECT_TRUE(session->deadline().has_value());
+}
+
+TEST_F(Session, WhatIsMadeNeedsNoPlace) {
+  queue = std::make_unique<AdmissionQueue>(AdmissionQueue::Limits{1, 0, 0});
+  start();
+  open(1, "All of it.", false);
+  sent();
+  FakeSpeech::Call* call = speech.next();
+  ASSERT_TRUE(push_all(call->sink, counting_samples(0, 20'000)));
+  ASSERT_TRUE(session->next());
+  EXPECT_EQ(queue->load().running, 1);
+  call->sink.finish(summary());
+  // The second message of audio, a third is left: a slow client asks for no more for now.
+  ASSERT_TRUE(session->next());
+  ASSERT_TRUE(session->next());
+  EXPECT_EQ(queue->load().running, 0);
+  EXPECT_EQ(script->told.back(), "started 1");  // and not its end
 }
 
 TEST_F(Session, WithoutTextToSpeakThePlaceIsForOthers) {

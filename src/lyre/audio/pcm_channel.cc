@@ -64,6 +64,11 @@ class PcmRing {
     return closed_;
   }
 
+  bool complete() const {
+    const std::lock_guard lock(mutex_);
+    return outcome_.has_value();
+  }
+
   size_t try_read(std::span<float> out) {
     size_t count = 0;
     {
@@ -193,6 +198,7 @@ PcmSource::~PcmSource() {
 
 size_t PcmSource::try_read(std::span<float> out) { return ring_->try_read(out); }
 bool PcmSource::wait_readable() { return ring_->wait_readable(); }
+bool PcmSource::complete() const noexcept { return ring_->complete(); }
 size_t PcmSource::readable() const noexcept { return ring_->readable(); }
 PcmSource::State PcmSource::state() const noexcept { return ring_->state(); }
 const SpeechSummary& PcmSource::summary() const { return *ring_->outcome(); }

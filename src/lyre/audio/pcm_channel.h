@@ -85,6 +85,8 @@ class LYRE_API PcmSource {
   /// was read.
   bool wait_readable();
   size_t readable() const noexcept;
+  /// The writer is done: nothing follows what is readable, and the reader alone is waited for.
+  bool complete() const noexcept;
   /// kFinished and kFailed only after everything was read.
   State state() const noexcept;
   const SpeechSummary& summary() const;  // state() == kFinished

@@ -108,7 +108,7 @@ struct Connection::Exchange {
   bool keep_alive = false;
   bool http_1_1 = false;
   std::optional<ApiError> refusal;  // instead of a request
-  AdmissionQueue::Place place;      // held until the response is sent
+  AdmissionQueue::Place place;      // held while the engine has work with the request
   steady_clock::time_point begin = steady_clock::now();
 
   HeadOptions head(BodyFraming framing) const {
@@ -547,6 +547,8 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
       co_await wakeup_->wait();
       continue;
     }
+    // A client who takes his time with what is made already keeps nobody waiting.
+    if (pcm.complete()) exchange.place = AdmissionQueue::Place();
     written = audio.body.write({samples_.data(), count}, payload_);
     if (!written) break;
     if (samples == 0) {

@@ -44,6 +44,7 @@ struct TextSession::Speech {
   size_t waiting_bytes = 0;
 
   std::optional<AdmissionQueue::Place> place;
+  steady_clock::time_point place_deadline;  // of the wait for it
 
   bool started = false;
   /// All its text is spoken and it has given its place to others; with more text it needs one.
@@ -268,8 +269,23 @@ Result<bool> TextSession::may_start(Speech& speech) {
     if (!place && speech.resting) return true;
     if (!place) return place.error();
     speech.place.emplace(*std::move(place));
+    speech.place_deadline = steady_clock::now() + host_.queue_wait;
   }
-  return speech.place->granted();
+  if (speech.place->granted()) return true;
+  if (steady_clock::now() < speech.place_deadline) return false;
+  speech.place.reset();
+  if (speech.resting) return true;
+  return Error{ErrorCode::kResourceExhausted,
+               "no place became free within " + std::to_string(host_.queue_wait.count()) + " ms"};
+}
+
+std::optional<steady_clock::time_point> TextSession::deadline() const {
+  std::optional<steady_clock::time_point> first;
+  for (const auto& speech : speeches_) {
+    if (!speech->place || speech->place->granted()) continue;
+    if (!first || speech->place_deadline < *first) first = speech->place_deadline;
+  }
+  return first;
 }
 
 /// True if anything was begun.
@@ -344,6 +360,8 @@ bool TextSession::pull_audio() {
 bool TextSession::pull(Speech& speech) {
   const SpeechNumber number = speech.order.speech;
   const size_t count = speech.pcm.try_read(samples_);
+  // A client who takes his time with what is made already keeps nobody waiting.
+  if (speech.pcm.complete()) speech.place.reset();
   encoded_.clear();
   if (count > 0) {
     if (speech.samples == 0) speech.record.first_audio_ms = milliseconds_since(speech.begin);

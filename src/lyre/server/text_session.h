@@ -31,6 +31,7 @@ struct TextSessionHost {
   std::function<std::shared_ptr<const SpeechService>()> service;  // null: not ready, or stopping
   /// A place in the queue, before anything is spoken; empty: there is no queue.
   std::function<Result<AdmissionQueue::Place>(std::function<void()> wake)> enter_queue;
+  std::chrono::milliseconds queue_wait{30'000};  // of one speech, which then fails
   std::function<std::shared_ptr<const VoiceAliases>()> voice_aliases;
   /// next() may have something. Any thread; short, must not throw.
   std::function<void()> wake;
@@ -56,6 +57,9 @@ class TextSession {
   /// client. Nothing follows a close.
   std::optional<OutgoingMessage> next();
 
+  /// When next() is to be called though nothing wakes: a speech has waited for its place for as
+  /// long as it may. Nothing: none waits.
+  std::optional<std::chrono::steady_clock::time_point> deadline() const;
   /// The client said nothing for as long as it may.
   void timed_out();
   /// Something is being spoken, or waits for that: the client need not say anything.

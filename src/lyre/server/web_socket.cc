@@ -110,6 +110,7 @@ class WebSocket {
         record_(record),
         socket_(link_.stream, link_.early),
         idle_(link_.context),
+        turn_(link_.context),
         deadline_(link_.context),
         protocol_(std::move(protocol)) {}
 
@@ -136,6 +137,7 @@ class WebSocket {
     }
     session_->disconnected();
     idle_.cancel();
+    turn_.cancel();
     close_after(kCloseTime);  // the other side may take its time to go
     while (reading_) co_await link_.wakeup->wait();
     deadline_.cancel();
@@ -165,6 +167,7 @@ class WebSocket {
     host.enter_queue = [&state = link_.state, client](std::function<void()> wake) {
       return state.admission().enter(client, std::move(wake));
     };
+    host.queue_wait = link_.state.config().queue_wait;
     host.voice_aliases = [&state = link_.state] { return state.voice_aliases(); };
     host.service = [&state = link_.state] { return state.service(); };
     host.wake = [wakeup = link_.wakeup] { wakeup->wake(); };
@@ -212,6 +215,7 @@ class WebSocket {
       if (link_.draining) session_->finish_soon();
       std::optional<OutgoingMessage> message = session_->next();
       if (!message) {
+        wake_at(session_->deadline());
         co_await link_.wakeup->wait();
         continue;
       }
@@ -250,6 +254,17 @@ class WebSocket {
     });
   }
 
+  /// Once for each time: setting it anew would wake as well.
+  void wake_at(const std::optional<steady_clock::time_point>& time) {
+    if (!time || turn_.expiry() == *time) return;
+    turn_.expires_at(*time);
+    ++timers_;
+    turn_.async_wait([this](ErrorCode) {
+      --timers_;
+      link_.wakeup->wake_here();
+    });
+  }
+
   void watch_idleness() {
     const auto timeout = session_->idle_timeout().value_or(link_.state.config().idle_timeout);
     idle_.expires_at(std::max(last_heard_, steady_clock::now() - timeout) + timeout);
@@ -270,7 +285,7 @@ class WebSocket {
   const WebSocketLink& link_;
   AccessRecord& record_;
   websocket::stream<SocketStream, false> socket_;  // false: no compression
-  net::steady_timer idle_, deadline_;              // deadline_: of a write, or of the end
+  net::steady_timer idle_, turn_, deadline_;       // deadline_: of a write, or of the end
   TextProtocol protocol_;                          // moves into the session
   std::optional<TextSession> session_;
   steady_clock::time_point last_heard_ = steady_clock::now();
