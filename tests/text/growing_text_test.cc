@@ -93,6 +93,35 @@ TEST(GrowingText, ScriptsWithoutBlanksAreCutAtTheirMarks) {
   EXPECT_EQ(give({"你好。", "我很好"}), (std::vector<Segments>{{}, {"你好。"}, {"我很好"}}));
 }
 
+TEST(GrowingText, NumbersThatAreReadOutNeedNoLetter) {
+  GrowingText text{TextPacing{}};
+  Segments ready;
+  std::string given;
+  for (int number = 1; number <= 100; ++number) {
+    const std::string piece = std::to_string(number) + ", ";
+    given += piece;
+    ASSERT_TRUE(text.append(piece, ready).ok());
+  }
+  EXPECT_GE(ready.size(), 3u);
+  EXPECT_LE(text.pending_bytes(), 200u);
+  ASSERT_TRUE(text.flush(ready).ok());
+  std::string joined;
+  for (const std::string& segment : ready) joined += segment;
+  EXPECT_EQ(joined, given);
+}
+
+TEST(GrowingText, AWordWithoutEndStaysWhole) {
+  GrowingText text{TextPacing{}};
+  Segments ready;
+  const std::string word(20'000, 'a');
+  for (const char letter : word) ASSERT_TRUE(text.append({&letter, 1}, ready).ok());
+  EXPECT_EQ(ready, Segments());
+  ASSERT_TRUE(text.flush(ready).ok());
+  EXPECT_EQ(ready, (Segments{word}));
+  ASSERT_TRUE(text.append("Yes. No", ready).ok());
+  EXPECT_EQ(ready.back(), "Yes. ");
+}
+
 TEST(GrowingText, BlanksAreNothingToSpeak) {
   EXPECT_EQ(give({" ", "\n\n", "\t"}), (std::vector<Segments>{{}, {}, {}, {}}));
 }

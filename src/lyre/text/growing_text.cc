@@ -17,6 +17,8 @@ namespace {
 
 // Longest tag, brackets included (text/tag.h): a "<" further back is none.
 constexpr size_t kMostTagCharacters = 64;
+// More bytes than any segment that has a border has.
+constexpr size_t kLongPending = 4096;
 
 /// Where a tag begins that may still be closed; the size of the text if there is none.
 size_t begin_of_open_tag(std::string_view text) {
@@ -31,16 +33,20 @@ size_t begin_of_open_tag(std::string_view text) {
   return is_none ? text.size() : open;
 }
 
-/// A border before this byte is followed by a letter, which settles whether it is one: sentences
+// Without a letter so many characters are waited for: numbers that are read out have none.
+constexpr int kMostUnsettled = 24;
+
+/// Borders up to this byte are settled. A letter behind a border shows whether it is one: sentences
 /// go on with a small letter, whatever quotes, brackets and digits come before it.
-size_t begin_of_last_letter(std::string_view text) {
-  for (size_t at = begin_of_open_tag(text); at > 0;) {
+size_t settled_bytes(std::string_view text) {
+  size_t at = begin_of_open_tag(text);
+  for (int characters = 0; at > 0 && characters < kMostUnsettled; ++characters) {
     do {
       --at;
     } while ((static_cast<uint8_t>(text[at]) & 0xC0) == 0x80);
-    if (u_isalpha(static_cast<UChar32>(decode_utf8(text, at).value))) return at;
+    if (u_isalpha(static_cast<UChar32>(decode_utf8(text, at).value))) break;
   }
-  return 0;
+  return at;
 }
 
 int64_t length(const std::vector<Border>& borders, size_t from, size_t to) {
@@ -55,12 +61,17 @@ Status GrowingText::append(std::string_view utf8, std::vector<std::string>& read
                  "text: expected UTF-8, found none at byte " + std::to_string(*offset)};
   }
   pending_ += utf8;
-  return cut(false, ready);
+  // A word without end: to look through it again for each of its letters would take for ever.
+  if (pending_.size() > kLongPending && pending_.size() < 2 * looked_through_) return ok_status();
+  LYRE_RETURN_IF_ERROR(cut(false, ready));
+  looked_through_ = pending_.size();
+  return ok_status();
 }
 
 Status GrowingText::flush(std::vector<std::string>& ready) {
   const Status status = cut(true, ready);
   pending_.clear();
+  looked_through_ = 0;
   first_ = true;
   return status;
 }
@@ -71,7 +82,7 @@ Status GrowingText::cut(bool complete, std::vector<std::string>& ready) {
   // The last border that may be used: the end of the text is one only if it is complete.
   size_t last = borders.size() - 1;
   if (!complete) {
-    const size_t settled = begin_of_last_letter(pending_);
+    const size_t settled = settled_bytes(pending_);
     while (last > 0 && (last + 1 == borders.size() || borders[last].byte > settled)) --last;
   }
   size_t begin = 0;

@@ -15,7 +15,8 @@ struct Border;
 /// Takes text piece by piece, joins it as it is and gives out what is complete. Where it is cut
 /// depends on the text and on the flushes only, not on how the text came. A border counts once what
 /// follows it has shown that it is one: "Mr." or "3." may go on, and "un" may become "until", so
-/// nothing is cut at or behind the last word. Never cuts a <tag>. A value.
+/// nothing is cut at or behind the last word; where no letter comes, two dozen characters will do.
+/// Never cuts a <tag>. A value.
 class GrowingText {
  public:
   explicit GrowingText(const TextPacing& pacing) : pacing_(pacing) {}
@@ -35,6 +36,7 @@ class GrowingText {
 
   TextPacing pacing_;
   std::string pending_;
+  size_t looked_through_ = 0;  // bytes of it, without a cut
   bool first_ = true;
 };
 
