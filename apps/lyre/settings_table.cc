@@ -278,7 +278,7 @@ const Setting kTable[] = {
        return read_integer(v, 1, 256, s.server.io_threads);
      }},
     {"server.max_connections", "--max-connections", "LYRE_MAX_CONNECTIONS", nullptr, "N",
-     "Open connections; more wait to be accepted (default: 1024)", kServer, kValue,
+     "Open connections; more wait to be accepted (default: 16384)", kServer, kValue,
      [](Settings& s, const std::string& v) {
        return read_integer(v, 1, 1'000'000, s.server.max_connections);
      }},

@@ -29,7 +29,9 @@ struct ServerConfig {
   // PEM. With both the port speaks TLS only.
   std::filesystem::path tls_certificate, tls_key;
   int io_threads = 2;
-  int max_connections = 1024;             // more wait in the kernel's accept queue
+  // More wait in the kernel's accept queue. An idle one costs about 9 KB, and many are silent for
+  // long: few would mean that those keep everybody else out.
+  int max_connections = 16'384;
   int max_connections_of_an_address = 0;  // more are closed at once; 0: max_connections
   size_t max_header_bytes = 16 * 1024;
   size_t max_body_bytes = 1024 * 1024;  // a text of 64 KiB in six-byte JSON escapes, and more
@@ -39,7 +41,7 @@ struct ServerConfig {
   // Without any byte taken by the client. Audio may be read as slowly as one likes while it moves.
   std::chrono::milliseconds write_timeout{30'000};
   // Places of the AdmissionQueue. A few more than the engine speaks at a time: one is kept until
-  // its last sample is sent, and meanwhile the engine is to have the next.
+  // its connection sees that the last sample is made, and meanwhile the engine is to have the next.
   int max_running = 16 + kSparePlaces;
   int max_queue = 64;                            // requests that wait; more get 429 at once
   int max_queue_of_a_client = 0;                 // the same of one client; 0: max_queue
