@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "lyre/server/query.h"
+
 namespace lyre::server {
 namespace {
 
@@ -23,32 +25,15 @@ bool is_open(const HttpRequest& request, const ServerConfig& config) {
   return std::find(kOpen.begin(), kOpen.end(), request.path) != kOpen.end();
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = lower(c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/// The value of api_key in the query, its %XX decoded.
+/// The value of api_key. Not query_value(): a key may hold a '+', and who puts it into a URL by
+/// hand does not think of that.
 std::string key_in_query(std::string_view query) {
+  constexpr std::string_view kName = "api_key=";
   while (!query.empty()) {
     const size_t end = query.find('&');
     const std::string_view field = query.substr(0, end);
+    if (field.starts_with(kName)) return decode_url(field.substr(kName.size()));
     query = end == query.npos ? std::string_view() : query.substr(end + 1);
-    constexpr std::string_view kName = "api_key=";
-    if (!field.starts_with(kName)) continue;
-    std::string value;
-    for (size_t i = kName.size(); i < field.size(); ++i) {
-      const int high = field[i] == '%' && i + 2 < field.size() ? hex_digit(field[i + 1]) : -1;
-      const int low = high < 0 ? -1 : hex_digit(field[i + 2]);
-      if (low < 0) {
-        value += field[i];
-      } else {
-        value += static_cast<char>(high * 16 + low);
-        i += 2;
-      }
-    }
-    return value;
   }
   return {};
 }
