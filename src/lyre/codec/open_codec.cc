@@ -3,6 +3,7 @@
 #include <string>
 
 #include "lyre/codec/cpu/cpu_codec.h"
+#include "lyre/codec/cuda/cuda_codec.h"
 #include "lyre/codec/reference/reference_codec.h"
 #include "lyre/codec/snac_weights.h"
 
@@ -15,14 +16,12 @@ Result<std::unique_ptr<Codec>> open_codec(const CodecOptions& options, ThreadPoo
                      std::to_string(options.max_streams) + " and " +
                      std::to_string(options.most_frames_per_push)};
   }
-  if (options.backend == CodecBackend::kCuda) {
-    return Error{ErrorCode::kUnavailable, "codec: this build has no cuda backend"};
-  }
   LYRE_ASSIGN_OR_RETURN(SnacDecoderWeights weights, load_snac_decoder(options.folder, threads));
   if (options.backend == CodecBackend::kReference) {
     return make_reference_codec(std::move(weights), options.max_streams,
                                 options.most_frames_per_push);
   }
+  if (options.backend == CodecBackend::kCuda) return make_cuda_codec(weights, options);
   return make_cpu_codec(weights, {options.max_streams, options.most_frames_per_push}, threads);
 }
 

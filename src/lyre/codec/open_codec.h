@@ -17,6 +17,7 @@ struct CodecOptions {
   CodecBackend backend = CodecBackend::kCpu;
   int max_streams = 16;
   int most_frames_per_push = 8;
+  int device = 0;  // index of the GPU; the CUDA backend only
 };
 
 /// Opens the backend chosen; the pool must outlive the codec. A backend that is not built returns

@@ -55,6 +55,11 @@ struct LanguageModelInfo {
   /// A step of a new shape pays at its first run (graphs, tuned kernels): the warm-up runs them
   /// all. False: the same few code paths serve every size.
   bool every_shape_pays = true;
+  /// begin_step() returns while the device works: the caller has time for something else.
+  bool steps_in_background = false;
+  /// One step may draw several tokens of a sequence (Slice::most_tokens) for less than as many
+  /// steps cost. False: it draws one, whatever is asked for.
+  bool draws_several = false;
   std::string backend;  // "reference", "cpu avx512", ...
   std::string weights;  // "bf16", "int8 (error 0.4 %)", ...
 };
@@ -83,6 +88,16 @@ class LanguageModel {
   /// max_tokens draws nothing (count 0).
   virtual Status step(std::span<const Slice> batch, std::span<SliceResult> results) = 0;
 
+  /// The same in two halves. Between them only info() may be called, and both spans, with the
+  /// prompts that they name, stay as they are; end_step() returns what step() would have. A backend
+  /// that has no background does everything in the second half.
+  virtual Status begin_step(std::span<const Slice> batch, std::span<SliceResult> results) {
+    begun_batch_ = batch;
+    begun_results_ = results;
+    return ok_status();
+  }
+  virtual Status end_step() { return step(begun_batch_, begun_results_); }
+
   /// Logits (V,) of the last step's last token of that sequence, for tests and tools; only rows
   /// that the backend computed are valid (all, if legal_slots is off). Empty when the backend
   /// cannot tell.
@@ -92,6 +107,10 @@ class LanguageModel {
   /// itself (engine/warmup_steps.h): pages of weights and KV; on a GPU context, modules, graphs.
   /// The steps refer to the model; they run in order, on the engine thread, with sequences open.
   virtual std::vector<WarmupStep> warmup_steps() { return {}; }
+
+ private:
+  std::span<const Slice> begun_batch_;
+  std::span<SliceResult> begun_results_;
 };
 
 }  // namespace lyre

@@ -33,6 +33,14 @@ size_t product(int64_t a, int64_t b) { return static_cast<size_t>(a * b); }
 
 Result<std::unique_ptr<CpuModel>> CpuModel::open(const LanguageModelOptions& options,
                                                  ThreadPool& threads) {
+  if (options.weights == WeightFormat::kFp8) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "weights: the cpu backend computes with the weights as stored or int8, found fp8"};
+  }
+  if (options.kv == KvFormat::kBf16 || options.kv == KvFormat::kFp8) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "kv: the cpu backend keeps fp16 or fp32, found a format of the cuda backend"};
+  }
   LYRE_ASSIGN_OR_RETURN(CpuWeights weights,
                         CpuWeights::open(options.folder, options.weights,
                                          WeightCache(options.cache_folder), threads));
@@ -49,7 +57,7 @@ CpuModel::CpuModel(CpuWeights weights, const LanguageModelOptions& options, Thre
       info_(model_info(config_, options)),
       table_(table_limits(config_, options)),
       threads_(threads) {
-  kv_.type = options.kv == KvFormat::kF16 ? cpu::KvType::kF16 : cpu::KvType::kF32;
+  kv_.type = options.kv == KvFormat::kF32 ? cpu::KvType::kF32 : cpu::KvType::kF16;
   kv_.head_dim = config_.head_dim;
   kv_layer_bytes_ = kv_.bytes() * config_.kv_heads;
   kv_page_bytes_ = kv_layer_bytes_ * config_.layers;
