@@ -158,7 +158,8 @@ TEST(GrowingText, HowTheTextComesChangesNothing) {
     GrowingText growing{TextPacing{}};
     Segments ready;
     for (size_t at = 0; at < text.size();) {
-      size_t bytes = std::min<size_t>(1 + random() % (static_cast<unsigned>(round) % 20 + 1), text.size() - at);
+      size_t bytes = std::min<size_t>(1 + random() % (static_cast<unsigned>(round) % 20 + 1),
+                                      text.size() - at);
       while (at + bytes < text.size() && (static_cast<uint8_t>(text[at + bytes]) & 0xC0) == 0x80) {
         ++bytes;
       }

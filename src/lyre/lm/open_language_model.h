@@ -27,7 +27,7 @@ struct LanguageModelOptions {
   int max_sequence_tokens = 4096;
   int max_batch_tokens = 256;
   KvFormat kv = KvFormat::kDefault;
-  int device = 0;  // index of the GPU; the CUDA backend only
+  int device = 0;                           // index of the GPU; the CUDA backend only
   std::filesystem::path cache_folder = {};  // for converted weights, see WeightCache; empty: none
 };
 
