@@ -36,10 +36,19 @@ struct DeviceMatrix {
   }
 };
 
+/// Element of a query or key head that row `at` of the stored head holds; D a multiple of 16.
+constexpr int stored_dim(int at, int head_dim) {
+  const int half = at % 16 < 8 ? 0 : head_dim / 2;
+  return half + at / 16 * 8 + at % 8;
+}
+
 struct DeviceLayer {
   const float* input_norm = nullptr;  // (H)
-  DeviceMatrix qkv;                   // (heads * D + 2 * kv_heads * D, H): query, key, value
-  DeviceMatrix attention_output;      // (H, heads * D)
+  /// (heads * D + 2 * kv_heads * D, H): query, key, value. The rows of a query or key head are in
+  /// the order of stored_dim(): 8 of the first half, the 8 that RoPE pairs with them, the next 8
+  /// ...: a tile of 16 rows holds whole pairs. Value heads are as they were.
+  DeviceMatrix qkv;
+  DeviceMatrix attention_output;               // (H, heads * D)
   const float* post_attention_norm = nullptr;  // (H)
   /// (2 * round_up(F, 8), H): 8 rows of gate, the same 8 of up, the next 8 of gate ...: a tile of
   /// 16 rows holds both factors of 8 activations.
