@@ -65,8 +65,8 @@ TEST(AdmissionQueueProperty, DoesWhatTheModelDoes) {
     Model model;
     model.limits = {1 + draw(4), draw(12), 1 + draw(6)};
     AdmissionQueue queue(model.limits);
+    std::map<int, int> wakes;                     // by request; places that go wake others
     std::map<int, AdmissionQueue::Place> places;  // by request
-    std::map<int, int> wakes;
     for (int request = 0; request < 500; ++request) {
       if (draw(2) == 0 || places.empty()) {
         const std::string client = std::to_string(draw(5));
