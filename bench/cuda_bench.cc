@@ -377,14 +377,14 @@ class Bench {
     return need(model_->open(options));
   }
 
-  // `batch` sequences of about `tokens` tokens, each of which has drawn 0 to 6 of them: every slot
+  // `batch` sequences of about `tokens` tokens, each of which has drawn 1 to 7 of them: every slot
   // occurs.
   std::vector<SequenceId> filled_sequences(int batch, int tokens, int max_tokens) {
     std::vector<SequenceId> ids;
     std::vector<std::vector<TokenId>> prompts;
     for (int i = 0; i < batch; ++i) {
       ids.push_back(open_sequence(i, max_tokens));
-      prompts.push_back(prompt(tokens - i % CodeLayout::kSlots, i));
+      prompts.push_back(prompt(tokens - 1 - i % CodeLayout::kSlots, i));
     }
     std::vector<std::span<const TokenId>> left(prompts.begin(), prompts.end());
     const auto room = static_cast<size_t>(model_->info().max_batch_tokens);
@@ -392,7 +392,7 @@ class Bench {
       std::vector<Slice> slices;
       for (size_t used = 0; at < left.size() && used < room;) {
         const size_t chunk = std::min(left[at].size(), room - used);
-        slices.push_back({ids[at], left[at].first(chunk), 0});
+        slices.push_back({ids[at], left[at].first(chunk), chunk == left[at].size() ? 1 : 0});
         left[at] = left[at].subspan(chunk);
         used += chunk;
         if (left[at].empty()) ++at;
@@ -434,16 +434,15 @@ class Bench {
   void decode(int batch, int most_tokens) {
     // The context in the middle of the timed steps is the one that was asked for.
     const int grown = a_.steps * most_tokens;
-    const int start = std::max(8, a_.context - grown / 2);
+    const int start = std::max(16, a_.context - grown / 2);
     const int warm = 5;
     const int max_tokens =
         std::min(start + grown + (warm + 1) * most_tokens + 8, model_->info().max_sequence_tokens);
     const std::vector<SequenceId> ids =
-        filled_sequences(batch, std::max(8, start - warm * most_tokens), max_tokens);
+        filled_sequences(batch, std::max(16, start - warm * most_tokens), max_tokens);
     std::vector<Slice> slices;
     for (const SequenceId id : ids) slices.push_back({id, {}, most_tokens});
     std::vector<SliceResult> results(slices.size());
-    // The first draw after a prompt feeds nothing but its last token, and it is in the warm ones.
     for (int step = 0; step < warm; ++step) need(model_->step(slices, results));
     Times times;
     for (int step = 0; step < a_.steps; ++step) {
@@ -665,7 +664,7 @@ class Bench {
   // once.
   void together(int batch) {
     constexpr int kSlots = CodeLayout::kSlots;
-    const int start = std::max(8, a_.context - a_.periods * kSlots / 2);
+    const int start = std::max(16, a_.context - a_.periods * kSlots / 2);
     const int most =
         std::min(start + (a_.periods + 2) * kSlots + 16, model_->info().max_sequence_tokens);
     const std::vector<SequenceId> ids = filled_sequences(batch, start, most);
