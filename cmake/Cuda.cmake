@@ -1,5 +1,5 @@
 # The CUDA backends. LYRE_CUDA: AUTO builds them where the toolkit is found, ON insists, OFF leaves linked stubs. Machine
-# code is made ahead for LYRE_CUDA_ARCHITECTURES (compute capability 8.0 and up); nothing is compiled at run time.
+# code is made ahead for LYRE_CUDA_ARCHITECTURES (compute capability 9.0 and up); nothing is compiled at run time.
 set(LYRE_CUDA AUTO CACHE STRING "Build the CUDA backends: AUTO, ON or OFF")
 set_property(CACHE LYRE_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(LYRE_CUDA_ARCHITECTURES 90a-real CACHE STRING "GPUs to make machine code for, as CMAKE_CUDA_ARCHITECTURES")

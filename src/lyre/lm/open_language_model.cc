@@ -29,7 +29,7 @@ Result<std::unique_ptr<LanguageModel>> open_language_model(const LanguageModelOp
     case LanguageModelBackend::kCpu:
       return as_language_model(CpuModel::open(options, threads));
     case LanguageModelBackend::kCuda:
-      return open_cuda_language_model(options);
+      return open_cuda_language_model(options, threads);
   }
   return Error{ErrorCode::kInvalidArgument, "backend: unknown"};
 }

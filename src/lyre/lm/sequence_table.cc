@@ -197,6 +197,10 @@ void SequenceTable::draw(Sequence& sequence, std::span<const float> logits, Draw
   const LegalRows legal(sequence, limits_.vocabulary);
   const TokenId token = draw_token(sequence.options.sampling, logits, legal.ranges(),
                                    &sequence.seen, sequence.drawn_tokens, scratch);
+  note_drawn(sequence, token, result);
+}
+
+void SequenceTable::note_drawn(Sequence& sequence, TokenId token, SliceResult& result) {
   const std::vector<TokenId>& stops = sequence.options.layout.stop_ids;
   sequence.seen.insert(token);
   sequence.last_drawn = token;

@@ -75,6 +75,7 @@ class SequenceTable {
   Result<SequenceId> open(const SequenceOptions& options);
   void close(SequenceId id) noexcept;
   bool is_open(SequenceId id) const noexcept;
+  const Sequence& at(SequenceId id) const noexcept { return sequences_[static_cast<size_t>(id)]; }
   int free_sequences() const noexcept { return static_cast<int>(free_sequences_.size()); }
   int free_pages() const noexcept { return static_cast<int>(free_pages_.size()); }
 
@@ -87,6 +88,9 @@ class SequenceTable {
   /// Different sequences may draw at the same time, each thread with its scratch.
   void draw(Sequence& sequence, std::span<const float> logits, DrawScratch& scratch,
             SliceResult& result) const;
+
+  /// Notes a token that was drawn elsewhere: on a device.
+  static void note_drawn(Sequence& sequence, TokenId token, SliceResult& result);
 
  private:
   Status check_options(const SequenceOptions& options) const;

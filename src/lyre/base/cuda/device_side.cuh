@@ -11,8 +11,9 @@ namespace lyre::cuda {
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kWholeWarp = 0xffffffffu;
 
-/// Results of the kernel before this one in the queue may be read only after it, and nothing that
-/// the earlier kernel reads may be written before it (LaunchShape::overlap_previous).
+/// What earlier kernels of the queue wrote may be read, and what they read may be written, only
+/// after this (LaunchShape::overlap_previous). Of all earlier ones: where each lets the next start
+/// at once, many may run at the same time.
 __device__ __forceinline__ void grid_dependency_wait() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");

@@ -10,7 +10,7 @@
 namespace lyre {
 namespace {
 
-constexpr int kLeastMajor = 8;
+constexpr int kLeastMajor = 9;
 
 // Its machine code tells whether this build serves a GPU.
 __global__ void probe_kernel() {}

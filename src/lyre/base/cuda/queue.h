@@ -59,6 +59,15 @@ class Queue {
     end_record();
   }
 
+  /// Work that a library puts into the stream: `put(stream)` returns a cudaError_t.
+  template <class Put>
+  void run_library(const KernelWork& work, Put&& put) {
+    if (error_ != cudaSuccess) return;
+    begin_record(work);
+    note(put(stream_), work.name);
+    end_record();
+  }
+
   void copy_to_device(void* to, const void* from, int64_t bytes);
   void copy_to_host(void* to, const void* from, int64_t bytes);
   void fill_bytes(void* to, uint8_t value, int64_t bytes);

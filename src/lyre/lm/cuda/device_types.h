@@ -30,8 +30,8 @@ struct DeviceMatrix {
   int pitch = 0;    // elements from row to row: round_up(columns, kPadColumns)
   MatrixFormat format = MatrixFormat::kBf16;
 
-  int padded_rows() const { return round_up(rows, kTileRows); }
-  int64_t size_bytes() const {  // without padding: what a multiplication must read
+  constexpr int padded_rows() const { return round_up(rows, kTileRows); }
+  constexpr int64_t size_bytes() const {  // without padding: what a multiplication must read
     return int64_t{rows} * columns * (format == MatrixFormat::kBf16 ? 2 : 1);
   }
 };
@@ -90,7 +90,7 @@ struct DeviceRow {
   int32_t token;
 };
 
-/// A sequence that draws after the step.
+/// A sequence that draws after the step, if it has not ended before. Written by the host.
 struct DeviceHead {
   int32_t row;       // of its last token
   int32_t sequence;  // -1: none
