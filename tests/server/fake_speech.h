@@ -85,6 +85,8 @@ class FakeSpeech {
   std::optional<Error> refusal;
   /// Of each request that the server makes to itself; else next() gets those as well.
   std::function<void(PcmSink&)> speak_warm_up;
+  /// Of the first request: all of it is there before the connection looks.
+  std::function<void(PcmSink&)> speak_first;
   size_t channel_samples = 48'000;
   Status health = ok_status();
 
@@ -130,6 +132,10 @@ class FakeSpeech {
       speak_warm_up(sink);
       return spoken;
     }
+    if (const auto speak_at_once = take_first()) {
+      speak_at_once(sink);
+      return spoken;
+    }
     const auto following = std::make_shared<FollowingText>();
     if (request.more_text) spoken.more = following->more_text(1000);
     const std::lock_guard lock(mutex_);
@@ -137,6 +143,11 @@ class FakeSpeech {
     ++arrived_;
     changed_.notify_all();
     return spoken;
+  }
+
+  std::function<void(PcmSink&)> take_first() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(speak_first, {});
   }
 
   std::mutex mutex_;
