@@ -26,7 +26,7 @@ using test::all_close;
 constexpr double kTolerance = 5e-5;
 
 // Channels last, not padded. Its own loops: shares with the kernels the plan, the slots and
-// input_row(), which is what is tested.
+// InputRows, which is what is tested.
 class Simulation {
  public:
   Simulation(const SnacDecoderWeights& weights, int streams)
@@ -99,10 +99,12 @@ class Simulation {
                                   int kept, const std::vector<float>& state) const {
     std::vector<float> out(static_cast<size_t>((kept + rows) * channels));
     const float* fresh = &x[slot * static_cast<size_t>(rows * channels)];
+    const InputRows<float> source(slots_[slot], fresh, state.data(), kept, rows, channels);
     for (int i = -kept; i < rows; ++i) {
-      const float* row = input_row(slots_[slot], fresh, state.data(), kept, i, rows, channels);
-      if (row != nullptr)
+      const float* row = source.at(i);
+      if (row != nullptr) {
         std::copy_n(row, channels, &out[static_cast<size_t>((kept + i) * channels)]);
+      }
     }
     return out;
   }

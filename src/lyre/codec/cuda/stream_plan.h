@@ -55,17 +55,32 @@ constexpr RowRange rows_of_speech(const Slot& slot, int rows, int64_t delay) {
           static_cast<int>(last < 0 ? 0 : (last > most ? most : last))};
 }
 
-/// Row of a layer's input, relative to the slot; negative: an earlier one. fresh: this slot's rows
-/// (rows, C), with those of the slots before in front; kept: (kept_rows, C) of the state. Null: a
-/// row of zeros.
+/// Rows of a layer's input around one slot. fresh: this slot's rows (rows, C), with those of the
+/// slots before in front; kept: (kept_rows, C) of the stream's state.
 template <class T>
-constexpr const T* input_row(const Slot& slot, const T* fresh, const T* kept, int kept_rows,
-                             int row, int rows, int channels) {
-  const int64_t in_round = row + int64_t{slot.before} * rows;
-  if (in_round >= 0) return fresh + int64_t{row} * channels;
-  if (slot.position == slot.before) return nullptr;  // the stream begins with this round
-  return kept + (kept_rows + in_round) * channels;
-}
+class InputRows {
+ public:
+  constexpr InputRows(const Slot& slot, const T* fresh, const T* kept, int kept_rows, int rows,
+                      int channels)
+      : fresh_(fresh), channels_(channels) {
+    const int64_t in_round = int64_t{slot.before} * rows;
+    first_fresh_ = -static_cast<int>(in_round < kept_rows ? in_round : kept_rows);
+    // A stream that begins with this round has no state.
+    if (slot.position != slot.before) kept_ = kept + int64_t{kept_rows - first_fresh_} * channels;
+  }
+
+  /// Row relative to the slot, from -kept_rows; negative: an earlier one. Null: a row of zeros.
+  constexpr const T* at(int row) const {
+    if (row >= first_fresh_) return fresh_ + row * channels_;
+    return kept_ == nullptr ? nullptr : kept_ + row * channels_;
+  }
+
+ private:
+  const T* fresh_;
+  const T* kept_ = nullptr;  // row 0, if there were one
+  int64_t channels_;
+  int first_fresh_ = 0;
+};
 
 /// Index in CodeFrame::codes of the code that covers latent `row` of `rows` in level `level`.
 constexpr int code_slot(int level, int row, int rows) {

@@ -1,0 +1,124 @@
+#include "lyre/base/cuda/device_side.cuh"
+#include "lyre/codec/cuda/elementwise.cuh"
+#include "lyre/codec/cuda/kernels.h"
+#include "lyre/codec/cuda/square_tiles.cuh"
+
+namespace lyre::snac_cuda {
+namespace {
+
+// As fill_noise() of codec/noise.h.
+__device__ float noise_at(const Slot& slot, int block, int64_t time) {
+  const auto draw = static_cast<uint64_t>(time) / 4;
+  const int lane = static_cast<int>(time % 4);
+  const cuda::Philox philox =
+      cuda::philox4x32(static_cast<uint32_t>(draw), static_cast<uint32_t>(draw >> 32),
+                       static_cast<uint32_t>(block), 0, slot.seed_low, slot.seed_high);
+  const uint32_t a = lane < 2 ? philox.words[0] : philox.words[2];
+  const uint32_t b = lane < 2 ? philox.words[1] : philox.words[3];
+  const float u = (static_cast<float>(a >> 8) + 1.0f) * 0x1.0p-24f;
+  const float angle = 6.28318548f * (static_cast<float>(b >> 8) * 0x1.0p-24f);
+  const float radius = sqrtf(-2.0f * logf(u));
+  return radius * (lane % 2 == 0 ? cosf(angle) : sinf(angle));
+}
+
+template <class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocessor)
+    noise_kernel(const NoiseArgs a) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  __half* operand = reinterpret_cast<__half*>(shared);  // (kRows, stride)
+  __shared__ float noise[Shape::kRows];
+
+  cuda::grid_dependency_release();
+  const int index = static_cast<int>(blockIdx.z);
+  const Slot& slot = a.round.slots[index];
+  if (slot.stream < 0) return;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / cuda::kWarp;
+  const int first_row = static_cast<int>(blockIdx.x) * Shape::kRows;
+  const int warp_row = warp / Shape::kColumnWarps * Shape::kRowTiles * 16;
+  const int first_column = static_cast<int>(blockIdx.y) * Shape::kColumns +
+                           warp % Shape::kColumnWarps * Shape::kColumnTiles * 8;
+  const bool has_columns = first_column < a.channels;  // of the warp
+  WarpProduct<Shape> product;
+  if (has_columns) product.start(a.weights, a.channels, first_column);
+  for (int i = thread; i < Shape::kRows; i += Shape::kThreads) {
+    const int64_t time = int64_t{slot.position} * a.rows + first_row + i - a.delay;
+    noise[i] = slot.noise != 0 && time >= 0 ? noise_at(slot, a.block, time) : 0.0f;
+  }
+  cuda::grid_dependency_wait();
+
+  const int stride = operand_stride(a.channels), quads = a.channels / 4;
+  const float* x = a.x + int64_t{index} * a.rows * a.channels;
+  const int row_step = Shape::kThreads / quads, quad_step = Shape::kThreads % quads;
+  int row = thread / quads, quad = thread % quads;
+  while (row < Shape::kRows) {
+    float4 value = {0, 0, 0, 0};
+    if (first_row + row < a.rows) {
+      value = load4(x + int64_t{first_row + row} * a.channels + 4 * quad);
+    }
+    *reinterpret_cast<uint2*>(operand + row * stride + 4 * quad) = to_halves(value);
+    row += row_step;
+    quad += quad_step;
+    if (quad >= quads) {
+      quad -= quads;
+      ++row;
+    }
+  }
+  __syncthreads();
+  if (!has_columns) return;
+
+  product.run(operand + warp_row * stride, stride, 0, a.channels / 32);
+#pragma unroll
+  for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int local = warp_row + product.row(tile, half);
+      if (first_row + local >= a.rows) continue;
+      const float n = noise[local];
+#pragma unroll
+      for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
+        const int column = first_column + product.column(pair);
+        if (column >= a.channels) continue;
+        const int64_t at = (int64_t{index} * a.rows + first_row + local) * a.channels + column;
+        // Zeros outside the speech stay zeros.
+        *reinterpret_cast<float4*>(a.y + at) =
+            multiply_add({n, n, n, n}, product.values(tile, half, pair), load4(a.x + at));
+      }
+    }
+  }
+}
+
+template <class Shape>
+int64_t shared_bytes(int channels) {
+  return int64_t{Shape::kRows} * operand_stride(channels) * 2;
+}
+
+}  // namespace
+
+void put_noise(cuda::Queue& queue, const NoiseArgs& args) {
+  const int slots = args.round.slot_count;
+  const int64_t values = int64_t{slots} * args.rows * args.channels;
+  const cuda::KernelWork work = {"codec.noise",
+                                 8 * values + int64_t{2} * args.channels * args.channels,
+                                 2 * values * args.channels};
+  choose_tile(slots, args.rows, args.channels, [&]<class Shape>() {
+    queue.launch(work,
+                 {.grid = grid_of<Shape>(slots, args.rows, args.channels),
+                  .block = {Shape::kThreads},
+                  .shared_bytes = static_cast<size_t>(shared_bytes<Shape>(args.channels)),
+                  .overlap_previous = true},
+                 noise_kernel<Shape>, args);
+  });
+}
+
+Status prepare_noise() {
+  LYRE_RETURN_IF_ERROR(
+      cuda::allow_shared_bytes(noise_kernel<SmallTile>, shared_bytes<SmallTile>(kMostChannels)));
+  LYRE_RETURN_IF_ERROR(
+      cuda::allow_shared_bytes(noise_kernel<MiddleTile>, shared_bytes<MiddleTile>(1024)));
+  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(noise_kernel<Tile64>, shared_bytes<Tile64>(64)));
+  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(noise_kernel<Tile128>, shared_bytes<Tile128>(128)));
+  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(noise_kernel<Tile256>, shared_bytes<Tile256>(256)));
+  return cuda::allow_shared_bytes(noise_kernel<Tile512>, shared_bytes<Tile512>(512));
+}
+
+}  // namespace lyre::snac_cuda

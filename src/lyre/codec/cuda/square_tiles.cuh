@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+
+#include "lyre/base/cuda/queue.h"
+#include "lyre/codec/cuda/warp_product.cuh"
+
+// Tiles of the kernels whose products have as many columns as inputs: a tile lies within one slot,
+// and whoever makes its operand from rows with history would rather have all columns in one block.
+namespace lyre::snac_cuda {
+
+// Few blocks: work is cut into many of them. Then one for each width, which takes all columns.
+using SmallTile = TileShape<1, 2, 1, 8, 4, 2>;   // 16 x 128
+using MiddleTile = TileShape<2, 2, 1, 8, 4, 2>;  // 32 x 128
+using Tile64 = TileShape<2, 4, 4, 2, 2, 2>;      // 128 x 64
+using Tile128 = TileShape<4, 4, 2, 4, 2, 2>;     // 128 x 128
+using Tile256 = TileShape<4, 4, 1, 8, 2, 2>;     // 64 x 256
+using Tile512 = TileShape<2, 4, 1, 16, 2, 1>;    // 32 x 512
+
+/// Blocks from which on a larger tile pays: most multiprocessors have one.
+inline constexpr int64_t kEnoughBlocks = 100;
+
+/// x: tiles of a slot's rows, y: of columns, z: slots.
+template <class Shape>
+dim3 grid_of(int slots, int rows, int channels) {
+  return {static_cast<unsigned>((rows + Shape::kRows - 1) / Shape::kRows),
+          static_cast<unsigned>((channels + Shape::kColumns - 1) / Shape::kColumns),
+          static_cast<unsigned>(slots)};
+}
+
+template <class Shape>
+bool enough_blocks(int slots, int rows, int channels) {
+  const dim3 grid = grid_of<Shape>(slots, rows, channels);
+  return int64_t{grid.x} * grid.y * grid.z >= kEnoughBlocks;
+}
+
+/// Calls launch.template operator()<Shape>() for the tile that suits. All give the same values.
+template <class Launch>
+void choose_tile(int slots, int rows, int channels, Launch&& launch) {
+  if (channels <= 64 && enough_blocks<Tile64>(slots, rows, channels)) {
+    launch.template operator()<Tile64>();
+  } else if (channels > 64 && channels <= 128 && enough_blocks<Tile128>(slots, rows, channels)) {
+    launch.template operator()<Tile128>();
+  } else if (channels > 128 && channels <= 256 && enough_blocks<Tile256>(slots, rows, channels)) {
+    launch.template operator()<Tile256>();
+  } else if (channels > 256 && channels <= 512 && enough_blocks<Tile512>(slots, rows, channels)) {
+    launch.template operator()<Tile512>();
+  } else if (channels <= 1024 && enough_blocks<MiddleTile>(slots, rows, channels)) {
+    launch.template operator()<MiddleTile>();
+  } else {
+    launch.template operator()<SmallTile>();
+  }
+}
+
+}  // namespace lyre::snac_cuda
