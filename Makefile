@@ -19,6 +19,7 @@ setup:
 setup-test:
 	@tools/setup.sh build test
 
+# With the CUDA backends where the toolkit is found: LYRE_CUDA is AUTO (cmake/Cuda.cmake).
 $(RELEASE)/build.ninja:
 	cmake --preset cpu-release -DLYRE_BUILD_TESTS=OFF -DLYRE_BUILD_BENCH=OFF
 
@@ -58,7 +59,7 @@ bench: setup-test
 	python3 tools/bench.py $(RELEASE) $(BENCH_FLAGS)
 
 format:
-	find src apps examples tests bench -name '*.h' -o -name '*.cc' | xargs clang-format -i
+	find src apps examples tests bench -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format -i
 
 lint:
 	python3 tests/lint/lint.py

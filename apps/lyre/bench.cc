@@ -11,6 +11,7 @@
 
 #include "lyre/base/clock.h"
 #include "lyre/base/cpu.h"
+#include "lyre/base/cuda/gpus.h"
 #include "lyre/base/memory.h"
 #include "lyre/bench_requests.h"
 #include "lyre/build_info.h"
@@ -74,6 +75,13 @@ std::string own_command_line() {
   return text;
 }
 
+/// The memory that the weights are read from: the yardstick of what follows.
+Result<double> measure_memory(const EngineConfig& config) {
+  if (config.backend != BackendChoice::kCuda) return measure_memory_gb_per_s(config.threads);
+  LYRE_ASSIGN_OR_RETURN(const GpuBandwidth gpu, measure_gpu_bandwidth(config.device));
+  return gpu.read_bytes_per_second / 1e9;
+}
+
 /// Engine first, then its parts; each is closed before the next opens.
 Result<BenchReport> measure(const BenchOptions& options, const EngineConfig& config) {
   BenchReport report;
@@ -93,7 +101,7 @@ Result<BenchReport> measure(const BenchOptions& options, const EngineConfig& con
     LYRE_ASSIGN_OR_RETURN(report.requests, measure_requests(*engine, texts, options.requests));
     report.peak_bytes = peak_resident_bytes();
   }
-  LYRE_ASSIGN_OR_RETURN(report.memory_gb_per_s, measure_memory_gb_per_s(config.threads));
+  LYRE_ASSIGN_OR_RETURN(report.memory_gb_per_s, measure_memory(config));
   for (const int batch : options.batches) {
     LanguageModelBenchmark language_model;
     language_model.batch = batch;
@@ -144,6 +152,7 @@ json::object to_json(const BenchReport& report) {
                                    {"usable_cores", report.cpu.usable_cores},
                                    {"avx2", report.cpu.avx2},
                                    {"avx512", report.cpu.avx512},
+                                   {"gpu", report.engine.device},
                                    {"memory_gb_per_s", report.memory_gb_per_s}}},
           {"model", json::object{{"name", report.engine.model_name},
                                  {"family", report.engine.family},

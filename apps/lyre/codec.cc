@@ -10,6 +10,7 @@
 #include <string>
 
 #include "lyre/audio/wav.h"
+#include "lyre/backend_defaults.h"
 #include "lyre/base/quote.h"
 #include "lyre/code_text.h"
 #include "lyre/engine/codec_tool.h"
@@ -101,8 +102,10 @@ int run_codec(const CodecCommand& command, int (*work)(const CodecCommand&, Code
   if (const Status located = locate_codec(own_executable(), *settings); !located) {
     return fail(kExitModel, located.error());
   }
+  apply_backend_defaults(*settings);
   const EngineConfig& engine = settings->engine;
-  Result<CodecTool> tool = CodecTool::open(engine.codec, engine.backend, engine.threads);
+  Result<CodecTool> tool =
+      CodecTool::open(engine.codec, engine.backend, engine.threads, engine.device);
   if (!tool) return fail(model_exit_code(tool.error()), tool.error());
   return work(command, *tool);
 }
@@ -117,7 +120,7 @@ void add_codec(CLI::App& app, int& exit_code) {
       "  lyre codec encode speech.wav -o speech.codes\n"
       "  lyre codec decode speech.codes -o again.wav");
   const std::initializer_list<std::string_view> settings = {"codec", "voice_dir", "backend",
-                                                            "threads"};
+                                                            "device", "threads"};
 
   auto encoding = std::make_shared<CodecCommand>();
   CLI::App* encode_app = codec_app->add_subcommand("encode", "WAV to codes, seven a line");

@@ -13,8 +13,9 @@ struct Foreign {
   std::string_view name, why;
 };
 constexpr std::array kForeign = {
-    Foreign{"TRT_KV_CACHE_MAX_TOKENS", "max_batch and max_sequence_tokens size the KV memory"},
-    Foreign{"TRT_FREE_GPU_MEMORY_FRACTION", "max_batch and max_sequence_tokens size the KV memory"},
+    Foreign{"TRT_KV_CACHE_MAX_TOKENS", "see the setting kv_tokens"},
+    Foreign{"TRT_FREE_GPU_MEMORY_FRACTION",
+            "kv_tokens, max_batch and max_sequence_tokens size the KV memory"},
     Foreign{"TRT_ENABLE_CHUNKED_PREFILL", "prompts are always taken in by parts"},
     Foreign{"TRT_DTYPE", "see the setting weights"},
     Foreign{"TRT_MAX_BEAM_WIDTH", "there is no beam search"},

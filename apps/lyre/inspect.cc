@@ -1,12 +1,15 @@
-// lyre inspect: what lies in a folder, before anything is loaded.
+// lyre inspect: what lies in a folder, before anything is loaded; and what of it fits on a GPU.
 #include <boost/json.hpp>
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "lyre/engine/inspect.h"
 #include "lyre/exit_code.h"
+#include "lyre/inspect_devices.h"
 #include "lyre/json_text.h"
+#include "lyre/model_location.h"
 #include "lyre/subcommand.h"
 
 namespace lyre::command {
@@ -14,7 +17,10 @@ namespace json = boost::json;
 namespace {
 
 struct InspectOptions {
+  CommandLine line;
   std::string folder;
+  CLI::Option* device_option = nullptr;
+  std::string device;  // with the option; empty: every GPU
   bool as_json = false;
 };
 
@@ -135,20 +141,60 @@ json::object to_json(const CodecReport& report) {
           {"has_encoder", report.has_encoder}};
 }
 
+/// The folder, or without one the models of the configuration.
+Result<ModelReport> inspect_chosen(const InspectOptions& options, int& exit_code) {
+  exit_code = kExitModel;
+  if (!options.folder.empty()) return inspect_model(options.folder);
+  Settings defaults;
+  defaults.log.level = LogLevel::kWarning;
+  Result<Settings> settings = load_settings(options.line, defaults);
+  if (!settings) {
+    exit_code = kExitUsage;
+    return std::move(settings).error();
+  }
+  LYRE_RETURN_IF_ERROR(locate_models(own_executable(), *settings));
+  LYRE_ASSIGN_OR_RETURN(ModelReport report, inspect_model(settings->engine.model));
+  LYRE_ASSIGN_OR_RETURN(ModelReport codec, inspect_model(settings->engine.codec));
+  report.codec = std::move(codec.codec);
+  return report;
+}
+
 int inspect(const InspectOptions& options) {
-  const Result<ModelReport> report = inspect_model(options.folder);
+  const bool with_devices = options.device_option->count() > 0;
+  if (options.folder.empty() && !with_devices) throw CLI::RequiredError("folder");
+  std::optional<int> device;
+  if (!options.device.empty()) {
+    device.emplace();
+    if (!CLI::detail::lexical_cast(options.device, *device)) {
+      throw CLI::ConversionError(options.device, "--device");
+    }
+  }
+  std::vector<Gpu> gpus;
+  if (with_devices) {
+    Result<std::vector<Gpu>> found = find_gpus(device);
+    if (!found) {
+      print_error(found.error().message);
+      return kExitModel;
+    }
+    gpus = *std::move(found);
+  }
+  int exit_code = kExitOk;
+  const Result<ModelReport> report = inspect_chosen(options, exit_code);
   if (!report) {
     print_error(report.error().message);
-    return kExitModel;
+    return exit_code;
   }
+  const std::vector<DeviceReport> devices = inspect_devices(gpus, *report);
   if (options.as_json) {
     json::object object;
+    if (with_devices) object["devices"] = json::parse(to_json(devices));
     if (report->language_model) object["language_model"] = to_json(*report->language_model);
     if (report->codec) object["codec"] = to_json(*report->codec);
     std::cout << indented_json(json::serialize(object)) << '\n';
   } else {
     if (report->language_model) print(*report->language_model);
     if (report->codec) print(*report->codec);
+    for (const DeviceReport& one : devices) print(one);
   }
   return std::cout.flush() ? kExitOk : kExitFailed;
 }
@@ -157,14 +203,25 @@ int inspect(const InspectOptions& options) {
 
 void add_inspect(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<InspectOptions>();
-  CLI::App* inspect_app =
-      app.add_subcommand("inspect", "Tell what is in a model, codec or voice folder");
-  inspect_app->add_option("folder", options->folder, "The folder")->required()->type_name("DIR");
+  CLI::App* inspect_app = app.add_subcommand(
+      "inspect", "Tell what is in a model, codec or voice folder, and what of it fits on a GPU");
+  inspect_app
+      ->add_option("folder", options->folder,
+                   "The folder (with --device, default: the model of the configuration)")
+      ->type_name("DIR");
+  options->device_option =
+      inspect_app
+          ->add_option("--device", options->device,
+                       "The GPUs, or one of them: memory, bandwidth, what of the model fits")
+          ->expected(0, 1)
+          ->type_name("[N]");
+  add_settings(*inspect_app, options->line, {std::string_view("voice_dir"), "model", "codec"});
   inspect_app->add_flag("--json", options->as_json, "Print JSON");
   inspect_app->footer(
       "Examples:\n"
       "  lyre inspect voices/demo\n"
-      "  lyre inspect ORPHEUS_FOLDER --json | jq .language_model.special_ids");
+      "  lyre inspect ORPHEUS_FOLDER --json | jq .language_model.special_ids\n"
+      "  lyre inspect ORPHEUS_FOLDER --device");
   inspect_app->callback([options, &exit_code] { exit_code = inspect(*options); });
 }
 

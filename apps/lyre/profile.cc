@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "lyre/backend_defaults.h"
 #include "lyre/base/clock.h"
 #include "lyre/base/cpu.h"
 #include "lyre/base/trace.h"
@@ -211,6 +212,7 @@ int profile(ProfileOptions& options) {
   }
   options.texts.insert(options.texts.end(), options.words.begin(), options.words.end());
   if (options.texts.empty()) options.texts = default_texts();
+  apply_backend_defaults(*settings);
   if (options.load.streams > settings->engine.max_batch + settings->engine.max_queue) {
     return fail(kExitUsage,
                 "--streams: expected at most max_batch + max_queue = " +

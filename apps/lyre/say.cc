@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "lyre/backend_defaults.h"
 #include "lyre/base/clock.h"
 #include "lyre/base/quote.h"
 #include "lyre/engine/engine.h"
@@ -119,6 +120,7 @@ int say(SayOptions& options) {
   defaults.log.level = LogLevel::kWarning;
   // One request needs no room for more, and may be a book.
   defaults.engine.max_batch = 1;
+  defaults.max_batch_chosen = true;
   defaults.engine.max_text_bytes = 16 * 1024 * 1024;
   Result<Settings> settings = load_settings(options.line, defaults);
   if (!settings) return fail(kExitUsage, settings.error().message);
@@ -127,6 +129,7 @@ int say(SayOptions& options) {
   if (Status located = locate_models(own_executable(), *settings); !located) {
     return fail(kExitModel, located.error().message);
   }
+  apply_backend_defaults(*settings);
   const bool to_stdout = options.output == "-";
   const auto file = options.output.empty()
                         ? free_output_name(std::filesystem::current_path(), options.raw)

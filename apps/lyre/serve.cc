@@ -121,6 +121,7 @@ void log_ready(const Settings& settings, const server::Server& server, const Eng
                      {"voices", info.voices.size()},
                      {"default_voice", info.default_voice},
                      {"backend", info.language_model_backend},
+                     {"device", info.device},
                      {"weights", info.weights},
                      {"load_ms", load_ms},
                      {"ready_ms", server.ready_ms().value_or(0)},
@@ -273,6 +274,10 @@ int serve(const CommandLine& line) {
     return model_exit_code(loaded.error());
   }
   engine = *std::move(loaded);
+  if (!engine->info().device.empty()) {
+    log_info("computing on a GPU",
+             {{"name", engine->info().device}, {"device", settings->engine.device}});
+  }
   const Status aliases =
       server::check_voice_aliases(config.voice_aliases, server::serve_engine(*engine).info);
   if (!aliases) {

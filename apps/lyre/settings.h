@@ -18,6 +18,7 @@ namespace lyre::command {
 struct Settings {
   std::filesystem::path voice_dir;  // folder with lm/ and codec/
   EngineConfig engine;              // model and codec as given, see locate_models
+  bool max_batch_chosen = false;    // by the user or the command, see apply_backend_defaults
   server::ServerConfig server;
   std::filesystem::path api_keys_file;    // empty: no request needs a key
   std::optional<int> default_max_tokens;  // of requests that name none

@@ -130,26 +130,54 @@ const Setting kTable[] = {
     {"voices_file", "--voices-file", "LYRE_VOICES_FILE", nullptr, "FILE",
      "JSON file with names, languages and descriptions of the voices", kModel, kPath,
      [](Settings& s, const std::string& v) { return assign(s.engine.voices_file, v); }},
-    {"backend", "--backend", "LYRE_BACKEND", nullptr, "cpu|reference|cuda",
-     "What computes (default: cpu)", kModel, kValue,
+    {"backend", "--backend", "LYRE_BACKEND", nullptr, "auto|cpu|cuda|reference",
+     "What computes; auto is a GPU if there is one, else the CPU (default: auto)", kModel, kValue,
      [](Settings& s, const std::string& v) -> Status {
-       if (v == "cpu") {
+       if (v == "auto") {
+         s.engine.backend = BackendChoice::kAuto;
+       } else if (v == "cpu") {
          s.engine.backend = BackendChoice::kCpu;
        } else if (v == "reference") {
          s.engine.backend = BackendChoice::kReference;
        } else if (v == "cuda") {
          s.engine.backend = BackendChoice::kCuda;
        } else {
-         return expected("cpu, reference or cuda", v);
+         return expected("auto, cpu, cuda or reference", v);
        }
        return ok_status();
      }},
-    {"weights", "--weights", "LYRE_WEIGHTS", nullptr, "as-stored|int8",
-     "Format of the language model's weights in memory (default: as-stored)", kModel, kValue,
+    {"device", "--device", "LYRE_DEVICE", nullptr, "N",
+     "Which GPU, see lyre inspect --device (default: 0)", kModel, kValue,
+     [](Settings& s, const std::string& v) { return read_integer(v, 0, 1023, s.engine.device); }},
+    {"weights", "--weights", "LYRE_WEIGHTS", nullptr, "stored|int8|fp8",
+     "Format of the language model's weights in memory: as they are stored, int8 (CPU) or fp8 (GPU) "
+     "(default: stored)",
+     kModel, kValue,
      [](Settings& s, const std::string& v) -> Status {
-       if (v != "as-stored" && v != "int8") return expected("as-stored or int8", v);
-       s.engine.int8_weights = v == "int8";
+       if (v == "stored" || v == "as-stored") {  // the latter is its older name
+         s.engine.weights = WeightChoice::kAsStored;
+       } else if (v == "int8") {
+         s.engine.weights = WeightChoice::kInt8;
+       } else if (v == "fp8") {
+         s.engine.weights = WeightChoice::kFp8;
+       } else {
+         return expected("stored, int8 or fp8", v);
+       }
        return ok_status();
+     }},
+    {"kv", "--kv", "LYRE_KV", nullptr, "default|fp8",
+     "Format of its keys and values: 16 bits, or fp8 (GPU) (default: default)", kModel, kValue,
+     [](Settings& s, const std::string& v) -> Status {
+       if (v != "default" && v != "fp8") return expected("default or fp8", v);
+       s.engine.kv = v == "fp8" ? KvChoice::kFp8 : KvChoice::kDefault;
+       return ok_status();
+     }},
+    {"kv_tokens", "--kv-tokens", "LYRE_KV_TOKENS", nullptr, "N",
+     "Tokens whose keys and values are kept, over all requests; fewer let some of them wait "
+     "(default: 0, max_batch times max_sequence_tokens)",
+     kModel, kValue,
+     [](Settings& s, const std::string& v) {
+       return read_integer(v, int64_t{0}, int64_t{1} << 40, s.engine.kv_tokens);
      }},
     {"cache_dir", "--cache-dir", "LYRE_CACHE_DIR", nullptr, "DIR|none",
      "Folder for converted weights, see docs/weight-cache.md (default: lyre in $XDG_CACHE_HOME or "
@@ -162,8 +190,9 @@ const Setting kTable[] = {
      "Threads that compute (default: 0, every usable core)", kModel, kValue,
      [](Settings& s, const std::string& v) { return read_integer(v, 0, 1024, s.engine.threads); }},
     {"max_batch", "--max-batch", "LYRE_MAX_BATCH", "TRT_MAX_BATCH_SIZE", "N",
-     "Requests that are spoken at the same time (default: 16)", kModel, kValue,
+     "Requests that are spoken at the same time (default: 16, on a GPU 64)", kModel, kValue,
      [](Settings& s, const std::string& v) {
+       s.max_batch_chosen = true;
        return read_integer(v, 1, 65'536, s.engine.max_batch);
      }},
     {"max_queue", "--max-queue", "LYRE_MAX_QUEUE", nullptr, "N",

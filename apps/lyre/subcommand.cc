@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "lyre/backend_defaults.h"
 #include "lyre/exit_code.h"
 #include "lyre/model_location.h"
 
@@ -80,6 +81,7 @@ Result<Settings> load_settings(const CommandLine& line, Settings defaults) {
     LYRE_ASSIGN_OR_RETURN(from_file, read_settings_file(file));
   }
   defaults.engine.cache_folder = default_cache_folder(environment);
+  defaults.engine.backend = BackendChoice::kAuto;
   LYRE_ASSIGN_OR_RETURN(Settings settings,
                         resolve_settings(line.flags, read_settings_environment(environment),
                                          from_file, std::move(defaults)));
@@ -100,6 +102,7 @@ std::optional<Settings> load_model_settings(const CommandLine& line, Settings de
     exit_code = kExitModel;
     return std::nullopt;
   }
+  apply_backend_defaults(*settings);
   return *std::move(settings);
 }
 

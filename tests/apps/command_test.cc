@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lyre/base/cuda/gpus.h"
 #include "lyre/exit_code.h"
 #include "lyre/settings.h"
 #include "support/paths.h"
@@ -108,6 +109,28 @@ TEST(Command, AFolderThatIsNoModelIs3AndSaysWhatIsMissing) {
   const Outcome inspected = lyre_with({"inspect", path.c_str()});
   EXPECT_EQ(inspected.exit_code, kExitModel);
   EXPECT_TRUE(has(inspected.err, "config.json")) << inspected.err;
+}
+
+TEST(Command, GpusAreToldWhereThereAreNone) {
+  const std::string voice = lyre::test::demo_voice().string();
+  // 1,000 is more than any machine has: an error in every build, and never a report.
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{{"inspect", voice.c_str(), "--device", "1000"},
+                                             {"inspect", "--device", "1000", "--json"}}) {
+    const Outcome outcome = lyre_with(arguments);
+    EXPECT_EQ(outcome.exit_code, kExitModel) << outcome.err;
+    EXPECT_TRUE(has(outcome.err, "--device: ")) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+  }
+  if (list_gpus().empty()) {
+    const Outcome every = lyre_with({"inspect", voice.c_str(), "--device"});
+    EXPECT_EQ(every.exit_code, kExitModel);
+    EXPECT_TRUE(has(every.err, built_with_cuda() ? "no GPU was found" : "no CUDA backends"))
+        << every.err;
+  }
+  const Outcome wrong = lyre_with({"inspect", voice.c_str(), "--device", "all"});
+  EXPECT_EQ(wrong.exit_code, kExitUsage);
+  EXPECT_TRUE(has(wrong.err, "--device")) << wrong.err;
 }
 
 TEST(Command, CodesThatAreNoCodesAre2) {

@@ -94,7 +94,7 @@ TEST(Settings, ErrorsNameWhereTheValueWasGiven) {
             "--threads: expected an integer from 0 to 1024, found 'many'");
   const auto variables = read_settings_environment(environment({{"LYRE_WEIGHTS", "int4"}}));
   EXPECT_EQ(error_of(resolve_settings({}, variables, {})),
-            "LYRE_WEIGHTS: expected as-stored or int8, found 'int4'");
+            "LYRE_WEIGHTS: expected stored, int8 or fp8, found 'int4'");
   const std::string message = file_error("\n\n[server]\nport = 70000\n");
   EXPECT_NE(message.find("lyre.toml:4: server.port: expected an integer from 0 to 65535"),
             message.npos)
@@ -124,7 +124,10 @@ TEST(Settings, EveryValueArrives) {
                                     {"family", "maya1"},
                                     {"voices_file", "f.json"},
                                     {"backend", "reference"},
+                                    {"device", "3"},
                                     {"weights", "int8"},
+                                    {"kv", "fp8"},
+                                    {"kv_tokens", "5000000000"},
                                     {"max_sequence_tokens", "100"},
                                     {"max_text_bytes", "200"},
                                     {"fast_start", "true"},
@@ -148,7 +151,10 @@ TEST(Settings, EveryValueArrives) {
   EXPECT_EQ(settings->engine.family, "maya1");
   EXPECT_EQ(settings->engine.voices_file, "f.json");
   EXPECT_EQ(settings->engine.backend, BackendChoice::kReference);
-  EXPECT_TRUE(settings->engine.int8_weights);
+  EXPECT_EQ(settings->engine.device, 3);
+  EXPECT_EQ(settings->engine.weights, WeightChoice::kInt8);
+  EXPECT_EQ(settings->engine.kv, KvChoice::kFp8);
+  EXPECT_EQ(settings->engine.kv_tokens, 5'000'000'000);
   EXPECT_EQ(settings->engine.max_sequence_tokens, 100);
   EXPECT_EQ(settings->engine.max_text_bytes, 200);
   EXPECT_TRUE(settings->engine.fast_start);
@@ -166,6 +172,34 @@ TEST(Settings, EveryValueArrives) {
   EXPECT_EQ(settings->stop_seconds, 6);
   EXPECT_EQ(settings->log.level, LogLevel::kError);
   EXPECT_EQ(settings->log.format, LogFormat::kJson);
+}
+
+TEST(Settings, EveryNameOfBackendsAndFormatsIsKnown) {
+  const std::pair<const char*, BackendChoice> backends[] = {
+      {"auto", BackendChoice::kAuto},
+      {"cpu", BackendChoice::kCpu},
+      {"cuda", BackendChoice::kCuda},
+      {"reference", BackendChoice::kReference}};
+  for (const auto& [name, backend] : backends) {
+    const auto settings = from_flags({{"backend", name}});
+    ASSERT_TRUE(settings.ok()) << name;
+    EXPECT_EQ(settings->engine.backend, backend) << name;
+  }
+  const std::pair<const char*, WeightChoice> weights[] = {{"stored", WeightChoice::kAsStored},
+                                                          {"as-stored", WeightChoice::kAsStored},
+                                                          {"int8", WeightChoice::kInt8},
+                                                          {"fp8", WeightChoice::kFp8}};
+  for (const auto& [name, format] : weights) {
+    const auto settings = from_flags({{"weights", name}});
+    ASSERT_TRUE(settings.ok()) << name;
+    EXPECT_EQ(settings->engine.weights, format) << name;
+  }
+  EXPECT_EQ(from_flags({{"kv", "default"}})->engine.kv, KvChoice::kDefault);
+  EXPECT_EQ(error_of(from_flags({{"backend", "gpu"}})),
+            "--backend: expected auto, cpu, cuda or reference, found 'gpu'");
+  EXPECT_EQ(error_of(from_flags({{"kv", "int8"}})), "--kv: expected default or fp8, found 'int8'");
+  EXPECT_EQ(error_of(from_flags({{"device", "-1"}})),
+            "--device: expected an integer from 0 to 1023, found '-1'");
 }
 
 TEST(Settings, TheWarmUpsArrive) {

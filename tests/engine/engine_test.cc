@@ -339,6 +339,10 @@ TEST(Engine, RefusesConfigurationsAndPartsThatDoNotFit) {
   };
   EXPECT_EQ(error_of([](EngineRig& rig) { rig.config.max_batch = 0; }),
             "max_batch: expected at least 1, found 0");
+  EXPECT_EQ(error_of([](EngineRig& rig) { rig.config.device = -1; }),
+            "device: expected at least 0, found -1");
+  EXPECT_EQ(error_of([](EngineRig& rig) { rig.config.kv_tokens = -1; }),
+            "kv_tokens: expected at least 0, found -1");
   EXPECT_EQ(error_of([](EngineRig& rig) { rig.config.segment_characters = 3; }),
             "segment_characters: expected at least 16, found 3");
   EXPECT_NE(error_of([](EngineRig& rig) {

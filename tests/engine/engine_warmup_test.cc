@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <limits>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -68,6 +70,59 @@ TEST(EngineWarmup, ABackendThatServesEverySizeAlikeRunsFewOfThem) {
                            "codec.batch.2", "codec.batch.8"}) {
     EXPECT_NE(report.find(name), nullptr) << name;
   }
+}
+
+TEST(EngineWarmup, EveryBorderBetweenSizesIsRunAfterTheBackendsOwnSteps) {
+  test::EngineRig rig({.max_sequences = 200, .kv_tokens = 200'000, .max_batch_tokens = 400});
+  rig.config.max_batch = 200;
+  const WarmupReport report = rig.start().warmup_models();
+  EXPECT_TRUE(report.warm) << testing::PrintToString(failed(report));
+  for (const char* size : {"2", "4", "8", "16", "32", "64", "96", "128", "192", "200"}) {
+    EXPECT_NE(report.find("lm.decode." + std::string(size)), nullptr) << size;
+    EXPECT_NE(report.find("codec.batch." + std::string(size)), nullptr) << size;
+  }
+  EXPECT_EQ(rig.fakes.language_model->largest_batch(), 200);
+  EXPECT_EQ(rig.fakes.codec->largest_batch(), 200);
+}
+
+TEST(EngineWarmup, TheBackendsOwnStepsComeBeforeTheShapes) {
+  test::EngineRig rig;
+  const auto own = [](const char* name) {
+    return std::vector<WarmupStep>{
+        {.name = name, .lane = WarmupLane::kModels, .run = []() -> Result<WarmupStep::Progress> {
+           return WarmupStep::Progress::kDone;
+         }}};
+  };
+  rig.fakes.language_model->own_warmup_steps = own("lm.graph.8");
+  rig.fakes.codec->own_warmup_steps = own("codec.graph.8");
+  const std::vector<std::string> names = names_of(rig.start().warmup_models());
+  const auto place = [&](const char* name) {
+    return std::find(names.begin(), names.end(), name) - names.begin();
+  };
+  EXPECT_LT(place("lm.graph.8"), place("lm.prefill.8"));
+  EXPECT_LT(place("codec.graph.8"), place("codec.first_frame"));
+  EXPECT_LT(place("lm.sampler"), static_cast<std::ptrdiff_t>(names.size()));
+}
+
+TEST(EngineWarmup, WhereAStepDrawsSeveralEveryNumberIsRun) {
+  test::EngineRig rig;
+  rig.fakes.language_model->info_for_test().draws_several = true;
+  std::set<std::pair<size_t, int>> drawn;  // sequences, tokens
+  rig.fakes.language_model->on_step = [&](int, std::span<const Slice> batch) {
+    drawn.emplace(batch.size(), batch[0].most_tokens);
+    return ok_status();
+  };
+  Engine& engine = rig.start();
+  const WarmupReport report = engine.warmup_models();
+  EXPECT_TRUE(report.warm) << testing::PrintToString(failed(report));
+  for (const size_t sequences : {1u, 2u, 4u, 8u}) {
+    EXPECT_NE(report.find("lm.several." + std::to_string(sequences)), nullptr);
+  }
+  // The doubles speak one frame for an id of the prompt, and the prompt has one.
+  for (const size_t sequences : {1u, 2u, 4u, 8u}) {
+    EXPECT_TRUE(drawn.contains({sequences, 7})) << sequences;
+  }
+  EXPECT_TRUE(rig.all_free());
 }
 
 TEST(EngineWarmup, IsNotCountedAsSpeech) {

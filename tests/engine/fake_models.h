@@ -46,9 +46,13 @@ class FakeLanguageModel final : public LanguageModel {
   }
   ~FakeLanguageModel() override { EXPECT_TRUE(sequences_.empty()) << "sequences left open"; }
 
-  // Hooks, to be set before the engine starts. on_step is called with the number of the step.
+  // Hooks, to be set before the engine starts. on_step is called with the number of the step; where
+  // a step has two halves (info().steps_in_background), in the second.
   std::function<Status(int step, std::span<const Slice> batch)> on_step;
+  std::function<Status(int step, std::span<const Slice> batch)> on_begin;
   std::function<Status()> on_open;
+  std::vector<WarmupStep> own_warmup_steps;
+  std::vector<WarmupStep> warmup_steps() override { return own_warmup_steps; }
   /// Ids that the sequence speaks before the stop id; the default is whole frames.
   std::function<std::vector<TokenId>(std::span<const TokenId> prompt, uint64_t seed)> script =
       [](std::span<const TokenId> prompt, uint64_t seed) { return frames_of(prompt, seed); };
@@ -68,17 +72,23 @@ class FakeLanguageModel final : public LanguageModel {
   }
 
   const LanguageModelInfo& info() const noexcept override { return info_; }
-  int free_sequences() const noexcept override { return free_sequences_; }
+  int free_sequences() const noexcept override {
+    expect_no_step("free_sequences");
+    return free_sequences_;
+  }
   int64_t free_kv_tokens() const noexcept override {
+    expect_no_step("free_kv_tokens");
     ++asked_for_room_;
     return free_kv_tokens_;
   }
   int64_t kv_tokens_for(int max_tokens) const noexcept override {
+    expect_no_step("kv_tokens_for");
     return int64_t{(max_tokens + limits_.page_tokens - 1) / limits_.page_tokens} *
            limits_.page_tokens;
   }
 
   Result<SequenceId> open(const SequenceOptions& options) override {
+    expect_no_step("open");
     if (on_open) LYRE_RETURN_IF_ERROR(on_open());
     const int64_t needed = kv_tokens_for(options.max_tokens);
     EXPECT_GT(free_sequences_, 0);
@@ -94,6 +104,7 @@ class FakeLanguageModel final : public LanguageModel {
   }
 
   void close(SequenceId id) noexcept override {
+    expect_no_step("close");
     const auto found = sequences_.find(id);
     ASSERT_NE(found, sequences_.end()) << "closes sequence " << id << " twice";
     ++free_sequences_;
@@ -102,6 +113,7 @@ class FakeLanguageModel final : public LanguageModel {
   }
 
   Status step(std::span<const Slice> batch, std::span<SliceResult> results) override {
+    expect_no_step("step");
     EXPECT_EQ(batch.size(), results.size());
     EXPECT_FALSE(batch.empty());
     largest_batch_ = std::max<int>(largest_batch_, static_cast<int>(batch.size()));
@@ -117,6 +129,35 @@ class FakeLanguageModel final : public LanguageModel {
     EXPECT_LE(tokens, static_cast<size_t>(limits_.max_batch_tokens));
     return ok_status();
   }
+  Status begin_step(std::span<const Slice> batch, std::span<SliceResult> results) override {
+    expect_no_step("begin_step");
+    EXPECT_TRUE(info_.steps_in_background);
+    const int number = steps_;
+    if (on_begin) LYRE_RETURN_IF_ERROR(on_begin(number, batch));
+    begun_.batch = batch;
+    begun_.results = results;
+    begun_.slices.assign(batch.begin(), batch.end());
+    begun_.prompts.clear();
+    for (const Slice& slice : batch) {
+      begun_.prompts.emplace_back(slice.prompt.begin(), slice.prompt.end());
+    }
+    in_step_ = true;
+    return ok_status();
+  }
+  Status end_step() override {
+    EXPECT_TRUE(in_step_) << "ends a step that was not begun";
+    in_step_ = false;
+    // What was begun must still be there.
+    EXPECT_EQ(begun_.batch.size(), begun_.slices.size());
+    for (size_t i = 0; i < begun_.slices.size(); ++i) {
+      EXPECT_EQ(begun_.batch[i].sequence, begun_.slices[i].sequence);
+      EXPECT_EQ(begun_.batch[i].most_tokens, begun_.slices[i].most_tokens);
+      EXPECT_TRUE(std::equal(begun_.batch[i].prompt.begin(), begun_.batch[i].prompt.end(),
+                             begun_.prompts[i].begin(), begun_.prompts[i].end()));
+    }
+    return step(begun_.batch, begun_.results);
+  }
+  bool in_step() const { return in_step_; }
   std::span<const float> last_logits(SequenceId) const noexcept override { return {}; }
 
   LanguageModelInfo& info_for_test() { return info_; }
@@ -134,6 +175,11 @@ class FakeLanguageModel final : public LanguageModel {
     bool speaking = false, stopped = false;
   };
 
+  /// Between the halves of a step nothing may be asked, on the engine's thread at least.
+  void expect_no_step(const char* call) const {
+    EXPECT_FALSE(in_step_) << call << " between begin_step and end_step";
+  }
+
   SliceResult advance(const Slice& slice) {
     SliceResult result;
     const auto found = sequences_.find(slice.sequence);
@@ -149,12 +195,23 @@ class FakeLanguageModel final : public LanguageModel {
       sequence.speech = script(sequence.prompt, sequence.options.sampling.seed);
       sequence.speech.push_back(257);
     }
-    const size_t used = sequence.prompt.size() + sequence.spoken;
-    if (used >= static_cast<size_t>(sequence.options.max_tokens)) return result;
-    result.tokens[result.count++] = sequence.speech[sequence.spoken++];
-    result.stopped = sequence.stopped = sequence.spoken == sequence.speech.size();
+    EXPECT_LE(slice.most_tokens, SliceResult::kMostTokens);
+    const int most = info_.draws_several ? slice.most_tokens : 1;
+    while (result.count < most && !result.stopped) {
+      const size_t used = sequence.prompt.size() + sequence.spoken;
+      if (used >= static_cast<size_t>(sequence.options.max_tokens)) return result;
+      result.tokens[result.count++] = sequence.speech[sequence.spoken++];
+      result.stopped = sequence.stopped = sequence.spoken == sequence.speech.size();
+    }
     return result;
   }
+
+  struct Begun {
+    std::span<const Slice> batch;
+    std::span<SliceResult> results;
+    std::vector<Slice> slices;
+    std::vector<std::vector<TokenId>> prompts;
+  };
 
   const Limits limits_;
   LanguageModelInfo info_;
@@ -162,6 +219,8 @@ class FakeLanguageModel final : public LanguageModel {
   std::atomic<int64_t> free_kv_tokens_;
   std::atomic<int> free_sequences_;
   mutable std::atomic<int64_t> asked_for_room_{0};
+  Begun begun_;
+  std::atomic<bool> in_step_{false};
   std::atomic<int> steps_{0}, opened_{0}, largest_batch_{0};
 };
 
@@ -186,6 +245,8 @@ class FakeCodec final : public Codec {
 
   std::function<Status(int push, std::span<const CodecWork> batch)> on_push;
   std::function<Status()> on_open;
+  std::vector<WarmupStep> own_warmup_steps;
+  std::vector<WarmupStep> warmup_steps() override { return own_warmup_steps; }
 
   /// Sample `i` of a frame.
   static float sample(const CodeFrame& frame, uint64_t noise_seed, int i) {

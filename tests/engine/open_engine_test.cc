@@ -54,6 +54,25 @@ TEST(OpenEngine, ErrorsSayWhatIsMissing) {
   EXPECT_EQ(error_of(config), "max_batch: expected at least 1, found 0");
 }
 
+// What no backend of this machine can do is told, and nothing else is taken instead.
+TEST(OpenEngine, FormatsThatTheBackendDoesNotKnowAreRefused) {
+  EngineConfig config = voice_config(tiny_voice());
+  config.weights = WeightChoice::kFp8;
+  EXPECT_NE(error_of(config).find("weights"), std::string::npos) << error_of(config);
+  config = voice_config(tiny_voice());
+  config.kv = KvChoice::kFp8;
+  EXPECT_NE(error_of(config).find("kv"), std::string::npos) << error_of(config);
+}
+
+TEST(OpenEngine, ThePoolOfKeysAndValuesIsAsLargeAsAsked) {
+  EngineConfig config = voice_config(tiny_voice());
+  config.kv_tokens = 2048;
+  const auto engine = test::open_engine(config);
+  ASSERT_NE(engine, nullptr);
+  EXPECT_EQ(engine->stats().total_kv_tokens, 2048);
+  EXPECT_EQ(engine->info().device, "");
+}
+
 // The text side is opened beside the models: who is the first to fail must not show.
 TEST(OpenEngine, OfSeveralErrorsTheFirstIsTold) {
   const test::TempFolder folder;
@@ -74,7 +93,7 @@ TEST(OpenEngine, CachedWeightsSpeakTheSameBits) {
   const test::TempFolder cache;
   const auto speak = [&](const std::filesystem::path& folder) {
     EngineConfig config = voice_config(test::demo_voice());
-    config.int8_weights = true;
+    config.weights = WeightChoice::kInt8;
     config.cache_folder = folder;
     const auto engine = test::open_engine(config);
     SynthesisRequest request = test::request_of("A voice!", 7);

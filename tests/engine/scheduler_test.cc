@@ -78,6 +78,17 @@ TEST_F(SchedulerTest, LookaheadIsAdmittedOnlyIfNobodyWaits) {
   EXPECT_EQ(plan({16, 256, 16, 600}).admissions, (std::vector<TaskId>{2, 1}));
 }
 
+TEST_F(SchedulerTest, ALookaheadIsNobodyWhoWaits) {
+  EXPECT_FALSE(scheduler_.somebody_waits());
+  scheduler_.add(task(1, 10, 100, milliseconds(0), Rank::kLookahead));
+  EXPECT_EQ(scheduler_.waiting(), 1);
+  EXPECT_FALSE(scheduler_.somebody_waits());
+  scheduler_.promote(1, kStart);
+  EXPECT_TRUE(scheduler_.somebody_waits());
+  scheduler_.on_admitted(1);
+  EXPECT_FALSE(scheduler_.somebody_waits());
+}
+
 TEST_F(SchedulerTest, EarliestToRunDryComesFirstWhenTheBatchIsLimited) {
   for (TaskId id = 1; id <= 3; ++id) add_decoding(id);
   scheduler_.on_audio(1, kStart + milliseconds(900));

@@ -90,10 +90,11 @@ CodecTool& CodecTool::operator=(CodecTool&&) noexcept = default;
 CodecTool::~CodecTool() = default;
 
 Result<CodecTool> CodecTool::open(const std::filesystem::path& codec_folder, BackendChoice backend,
-                                  int threads) {
+                                  int threads, int device) {
   EngineConfig config;
   config.codec = codec_folder;
   config.backend = backend;
+  config.device = device;
   config.max_batch = 1;
   auto pool = std::make_unique<ThreadPool>(threads);
   LYRE_ASSIGN_OR_RETURN(auto codec, open_configured_codec(config, *pool));

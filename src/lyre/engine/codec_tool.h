@@ -20,7 +20,8 @@ using FrameCodes = std::array<int32_t, 7>;
 class CodecTool {
  public:
   static Result<CodecTool> open(const std::filesystem::path& codec_folder,
-                                BackendChoice backend = BackendChoice::kCpu, int threads = 0);
+                                BackendChoice backend = BackendChoice::kCpu, int threads = 0,
+                                int device = 0);
   CodecTool(CodecTool&&) noexcept;
   CodecTool& operator=(CodecTool&&) noexcept;
   ~CodecTool();

@@ -25,6 +25,7 @@ Status validate(const EngineConfig& config) {
        {Limit{"max_batch", config.max_batch, 1},
         {"max_sequence_tokens", config.max_sequence_tokens, 64},
         {"max_queue", config.max_queue, 0},
+        {"device", config.device, 0},
         {"max_text_bytes", config.max_text_bytes, 1},
         {"segment_characters", config.segment_characters, 16},
         {"first_chunk_frames", config.first_chunk_frames, 1},
@@ -37,6 +38,10 @@ Status validate(const EngineConfig& config) {
     return Error{ErrorCode::kInvalidArgument, std::string(limit.field) + ": expected at least " +
                                                   std::to_string(limit.least) + ", found " +
                                                   std::to_string(limit.value)};
+  }
+  if (config.kv_tokens < 0) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "kv_tokens: expected at least 0, found " + std::to_string(config.kv_tokens)};
   }
   if (!(config.buffer_seconds >= 0 && config.buffer_seconds <= 3600)) {
     return Error{ErrorCode::kInvalidArgument, "buffer_seconds: expected 0 to 3600, found " +
@@ -102,6 +107,7 @@ EngineInfo describe(const EngineConfig& config, const EngineParts& parts) {
   info.language_model_backend = model.backend;
   info.codec_backend = codec.backend;
   info.weights = model.weights;
+  info.device = parts.device;
   info.weight_bytes = model.weight_bytes + codec.weight_bytes;
   info.kv_bytes = model.kv_bytes;
   info.max_batch = config.max_batch;

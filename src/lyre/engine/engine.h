@@ -18,7 +18,12 @@
 
 namespace lyre {
 
-enum class BackendChoice : uint8_t { kCpu, kReference, kCuda };
+/// kAuto: the GPU if this build has CUDA backends and there is one, else the CPU.
+enum class BackendChoice : uint8_t { kCpu, kReference, kCuda, kAuto };
+/// How the weights of the language model are kept in memory. kInt8: the CPU only; kFp8: a GPU only.
+enum class WeightChoice : uint8_t { kAsStored, kInt8, kFp8 };
+/// How its keys and values are. kDefault: fp16 on the CPU, bf16 on a GPU; kFp8: a GPU only.
+enum class KvChoice : uint8_t { kDefault, kFp8 };
 
 struct EngineConfig {
   std::filesystem::path model;  // Hugging Face folder of the language model
@@ -28,9 +33,12 @@ struct EngineConfig {
   std::vector<std::string> voices;    // empty: the voices of the model's voice file or family
   std::filesystem::path voices_file;  // JSON, see docs/voices.md; empty: none
   BackendChoice backend = BackendChoice::kCpu;
-  bool int8_weights = false;
-  int threads = 0;                 // 0: every core that the process may use
-  int max_batch = 16;              // sequences stepped together
+  int device = 0;  // index of the GPU, as the driver counts; other backends use none
+  WeightChoice weights = WeightChoice::kAsStored;
+  KvChoice kv = KvChoice::kDefault;
+  int64_t kv_tokens = 0;  // that all sequences share; 0: max_batch sequences in full length
+  int threads = 0;        // 0: every core that the process may use
+  int max_batch = 16;     // sequences stepped together; a GPU is best served with 64 and more
   int max_sequence_tokens = 4096;  // prompt + speech of one segment
   int max_queue = 64;              // requests that wait; more are refused
   int max_text_bytes = 64 * 1024;  // one request
@@ -88,6 +96,7 @@ struct EngineInfo {
   int sample_rate_hz = 0;
   int samples_per_frame = 0;
   std::string language_model_backend, codec_backend, weights;
+  std::string device;  // name of the GPU; empty: none
   int64_t weight_bytes = 0, kv_bytes = 0;
   int max_batch = 0;
   int max_text_bytes = 0;

@@ -44,6 +44,7 @@ struct LookaheadPolicy {
 /// Everything that an engine is made of, open already.
 struct EngineParts {
   std::string model_name;
+  std::string device;                   // name of the GPU; empty: none
   std::unique_ptr<ThreadPool> threads;  // the models run on it; may be empty for doubles
   std::unique_ptr<LanguageModel> language_model;
   std::unique_ptr<Codec> codec;

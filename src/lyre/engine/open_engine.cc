@@ -6,6 +6,7 @@
 
 #include "lyre/base/parse_switch.h"
 #include "lyre/base/trace.h"
+#include "lyre/engine/chosen_backend.h"
 #include "lyre/engine/engine.h"
 #include "lyre/engine/engine_parts.h"
 #include "lyre/engine/open_models.h"
@@ -49,6 +50,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const EngineConfig& config) {
   }
   EngineParts parts;
   parts.model_name = model_name(config.model);
+  parts.device = chosen_device(config);
   parts.threads = std::make_unique<ThreadPool>(config.threads);
   // If several fail, the error is always that of the first in this order.
   std::future<Result<VoiceSetup>> voice_setup = begin_voice_setup(config);

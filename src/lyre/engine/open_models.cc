@@ -4,6 +4,7 @@
 
 #include "lyre/base/trace.h"
 #include "lyre/codec/open_codec.h"
+#include "lyre/engine/chosen_backend.h"
 #include "lyre/lm/open_language_model.h"
 
 namespace lyre {
@@ -22,6 +23,18 @@ Status check_folder(const char* setting, const std::filesystem::path& folder) {
                std::string(setting) + ": " + folder.string() + " is not a folder"};
 }
 
+WeightFormat weight_format(WeightChoice weights) {
+  switch (weights) {
+    case WeightChoice::kInt8:
+      return WeightFormat::kInt8;
+    case WeightChoice::kFp8:
+      return WeightFormat::kFp8;
+    case WeightChoice::kAsStored:
+      break;
+  }
+  return WeightFormat::kAsStored;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LanguageModel>> open_configured_model(const EngineConfig& config,
@@ -30,7 +43,8 @@ Result<std::unique_ptr<LanguageModel>> open_configured_model(const EngineConfig&
   LYRE_RETURN_IF_ERROR(check_folder("model", config.model));
   LanguageModelOptions options;
   options.folder = config.model;
-  switch (config.backend) {
+  switch (chosen_backend(config.backend)) {
+    case BackendChoice::kAuto:
     case BackendChoice::kCpu:
       options.backend = LanguageModelBackend::kCpu;
       break;
@@ -41,7 +55,10 @@ Result<std::unique_ptr<LanguageModel>> open_configured_model(const EngineConfig&
       options.backend = LanguageModelBackend::kCuda;
       break;
   }
-  options.weights = config.int8_weights ? WeightFormat::kInt8 : WeightFormat::kAsStored;
+  options.device = config.device;
+  options.weights = weight_format(config.weights);
+  options.kv = config.kv == KvChoice::kFp8 ? KvFormat::kFp8 : KvFormat::kDefault;
+  options.kv_tokens = config.kv_tokens;
   options.cache_folder = config.cache_folder;
   options.max_sequences = config.max_batch;
   options.max_sequence_tokens = config.max_sequence_tokens;
@@ -57,7 +74,8 @@ Result<std::unique_ptr<Codec>> open_configured_codec(const EngineConfig& config,
   LYRE_RETURN_IF_ERROR(check_folder("codec", config.codec));
   CodecOptions options;
   options.folder = config.codec;
-  switch (config.backend) {
+  switch (chosen_backend(config.backend)) {
+    case BackendChoice::kAuto:
     case BackendChoice::kCpu:
       options.backend = CodecBackend::kCpu;
       break;
@@ -68,6 +86,7 @@ Result<std::unique_ptr<Codec>> open_configured_codec(const EngineConfig& config,
       options.backend = CodecBackend::kCuda;
       break;
   }
+  options.device = config.device;
   options.max_streams = config.max_batch;
   options.most_frames_per_push = 1;  // the engine pushes frame by frame
   return open_codec(options, threads);

@@ -61,6 +61,12 @@ void Scheduler::remove(TaskId id) noexcept {
   entries_.erase(entries_.begin() + (entry - entries_.data()));
 }
 
+bool Scheduler::somebody_waits() const noexcept {
+  return waiting_ > 0 && std::any_of(entries_.begin(), entries_.end(), [](const Entry& entry) {
+           return !entry.admitted && entry.task.rank == Rank::kSpeech;
+         });
+}
+
 void Scheduler::plan_admissions(const Capacity& capacity, StepPlan& plan) const {
   if (waiting_ == 0) return;
   order_.clear();

@@ -83,6 +83,8 @@ class Scheduler {
   void remove(TaskId id) noexcept;  // of an unknown id: nothing
 
   int waiting() const noexcept { return waiting_; }  // not admitted
+  /// One of those is of a listener, and not begun early.
+  bool somebody_waits() const noexcept;
 
   /// Overwrites `plan`. Allocates nothing once its vectors have grown to the batch.
   void plan(const Capacity& capacity, TimePoint now, StepPlan& plan) const;

@@ -25,6 +25,7 @@ SpeechLoop::SpeechLoop(const Models& models, const Options& options)
       fade_samples_(codec_.info().sample_rate_hz * kFadeMs / 1000),
       step_samples_(static_cast<size_t>(codec_.info().samples_per_frame +
                                         codec_.info().final_delay_samples + fade_samples_)),
+      overlaps_(language_model_.info().steps_in_background),
       // Every request has at most two segments in work.
       scheduler_(Scheduler::Policy{}, 2 * options.most_requests) {
   const auto requests = static_cast<size_t>(options.most_requests);
@@ -34,6 +35,7 @@ SpeechLoop::SpeechLoop(const Models& models, const Options& options)
   arrivals_.reserve(requests);
   by_id_.reserve(2 * requests);
   affected_.reserve(requests);
+  spoken_.reserve(requests);
   errands_.reserve(4);
   plan_.admissions.reserve(2 * requests);
   plan_.slices.reserve(batch);
@@ -260,7 +262,8 @@ void SpeechLoop::drop_cancelled() {
 bool SpeechLoop::round(TimePoint now) {
   plan_round(now);
   const bool stepped = step_language_model();
-  const bool pushed = push_frames();
+  // Beside a step the frames of the round before have gone; those that it made go beside the next.
+  const bool pushed = (!stepped || !overlaps_) && push_frames();
   return stepped || pushed || !plan_.admissions.empty();
 }
 
@@ -328,11 +331,30 @@ void SpeechLoop::cancel(SpeechTask& task) {
 }
 
 void SpeechLoop::fail_affected(const Error& error) {
+  if (stepping_) {
+    for (SpeechTask* task : affected_) task->ending = true;
+    failures_.push_back({error, affected_});
+    return;
+  }
   log_error("speech failed", {{"code", error_code_name(error.code)},
                               {"error", error.message},
                               {"requests", affected_.size()}});
   if (error.code == ErrorCode::kDeviceLost) lose_device(error);
   for (SpeechTask* task : affected_) fail(*task, error);
+}
+
+/// Ends what the pushes beside the step have ended; the step itself may have failed meanwhile.
+void SpeechLoop::settle() {
+  for (SpeechTask* task : spoken_) {
+    task->ending = false;
+    if (!task->done) end_segment(*task);
+  }
+  spoken_.clear();
+  for (Failure& failure : failures_) {
+    affected_.swap(failure.tasks);
+    fail_affected(failure.error);
+  }
+  failures_.clear();
 }
 
 /// Nothing on the device can be trusted any more: everybody is affected, and nobody comes in.
@@ -346,7 +368,7 @@ void SpeechLoop::lose_device(const Error& error) {
 }
 
 void SpeechLoop::release(SpeechTask& task) noexcept {
-  LYRE_CHECK(!task.done);
+  LYRE_CHECK(!task.done && !stepping_);
   task.done = true;
   for (auto* run : {&task.current, &task.next}) {
     if (!run->has_value()) continue;

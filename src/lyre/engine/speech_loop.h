@@ -27,9 +27,18 @@ namespace lyre {
 /// is complete, with those of all other streams; there is no timer. Whatever else runs, a stream is
 /// pushed one frame at a time, so that its samples do not depend on company.
 ///
-/// Room. A sequence is stepped only if its channel holds whatever that step can bring: the samples
-/// of a frame, and those that the codec owes and flushes if the speech ends. So a push never fails
-/// for want of room, and a slow reader pauses nobody but himself.
+/// Overlap. Where the language model steps in the background, a frame goes to the codec beside the
+/// step that follows the one which completed it, so that the device has work for both at once:
+///
+///   plan -> begin the step -> frames of the round before -> end the step -> tokens
+///
+/// Between the two halves nothing may be asked of the language model. What a push ends meanwhile, a
+/// segment or by a failure a request, is put down and settled behind the step.
+///
+/// Room. A sequence is stepped only if its channel holds whatever that step can bring, beside the
+/// frame that may still wait for its push: the samples of each frame, and those that the codec owes
+/// and flushes if the speech ends. So a push never fails for want of room, and a slow reader pauses
+/// nobody but himself.
 ///
 /// Thread contract: post(), between_rounds(), drain(), stats() and health() from any thread;
 /// everything else is of the loop's own thread, which alone touches the models.
@@ -63,7 +72,8 @@ class SpeechLoop {
   Status post(std::unique_ptr<SpeechTask> task);
   /// To be called by the channels' readers.
   const std::shared_ptr<WakeSignal>& wake() const noexcept { return wake_; }
-  /// Samples that one step can bring, at most: a channel must hold them.
+  /// Samples that one step can bring, at most: a channel must hold them, twice where a frame may
+  /// wait while the next one is drawn.
   size_t step_samples() const noexcept { return step_samples_; }
   int fade_samples() const noexcept { return fade_samples_; }
 
@@ -85,6 +95,10 @@ class SpeechLoop {
   struct Speaking {
     SpeechTask* task;
     bool flush;
+  };
+  struct Failure {
+    Error error;
+    std::vector<SpeechTask*> tasks;
   };
   struct Counters {
     std::atomic<int64_t> submitted{0}, finished{0}, failed{0}, cancelled{0}, cut{0};
@@ -121,7 +135,10 @@ class SpeechLoop {
   void update_pauses(SpeechTask& task);
   void admit(TimePoint now);
   bool step_language_model();
+  void collect_slices();
+  int tokens_to_draw() const;
   Status run_step();
+  Status step_beside_codec();
   void take_tokens(const Planned& planned, const SliceResult& result);
   void end_run(SpeechTask& task, SegmentRun& run, bool stopped);
   void forget_run(SegmentRun& run) noexcept;
@@ -142,6 +159,7 @@ class SpeechLoop {
   void fail(SpeechTask& task, const Error& error);
   void cancel(SpeechTask& task);
   void fail_affected(const Error& error);
+  void settle();
   void release(SpeechTask& task) noexcept;
 
   LanguageModel& language_model_;
@@ -150,6 +168,7 @@ class SpeechLoop {
   const Options options_;
   const int fade_samples_;
   const size_t step_samples_;
+  const bool overlaps_;  // the language model steps in the background
 
   // Of the loop's thread.
   Scheduler scheduler_;
@@ -165,6 +184,9 @@ class SpeechLoop {
   std::vector<PcmSpan> pcm_;
   std::vector<float> samples_;
   std::vector<SpeechTask*> affected_;                  // by a failed step or push
+  bool stepping_ = false;                              // between the halves of a step
+  std::vector<SpeechTask*> spoken_;                    // meanwhile: their segment is at its end
+  std::vector<Failure> failures_;                      // meanwhile
   std::vector<std::unique_ptr<SpeechTask>> arrivals_;  // swapped with posted_
 
   // Between threads.

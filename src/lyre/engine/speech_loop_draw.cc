@@ -47,7 +47,10 @@ void SpeechLoop::look_ahead(SpeechTask& task, TimePoint now) {
 
 void SpeechLoop::update_pauses(SpeechTask& task) {
   if (!task.current->ended) {
-    const bool full = task.current->frames() > 0 || task.sink.writable() < step_samples_;
+    const int frames = task.current->frames();  // that wait for their push
+    const auto samples = static_cast<size_t>(frames * codec_.info().samples_per_frame);
+    const bool full =
+        frames > (overlaps_ ? 1 : 0) || task.sink.writable() < step_samples_ + samples;
     scheduler_.set_paused(task.current->task, full);
   }
   if (task.next && !task.next->ended) {
@@ -83,7 +86,7 @@ void SpeechLoop::admit(TimePoint now) {
   }
 }
 
-bool SpeechLoop::step_language_model() {
+void SpeechLoop::collect_slices() {
   planned_.clear();
   slices_.clear();
   for (const PlannedSlice& planned : plan_.slices) {
@@ -104,8 +107,28 @@ bool SpeechLoop::step_language_model() {
     planned_.push_back({&task, &run, planned.prompt_tokens});
     slices_.push_back(slice);
   }
-  if (slices_.empty()) return false;
+  const int tokens = tokens_to_draw();
+  for (Slice& slice : slices_) slice.most_tokens = std::min(slice.most_tokens, 1) * tokens;
+}
 
+/// How many tokens the sequences draw in one step: as many as none of them needs to complete its
+/// frame, whose samples somebody waits for. One, where more would keep somebody waiting: for a
+/// place, or for the rest of his prompt.
+int SpeechLoop::tokens_to_draw() const {
+  if (!language_model_.info().draws_several || scheduler_.somebody_waits()) return 1;
+  int tokens = SliceResult::kMostTokens;
+  for (size_t i = 0; i < planned_.size(); ++i) {
+    if (slices_[i].most_tokens == 0) return 1;
+    const SegmentRun& run = *planned_[i].run;
+    tokens = std::min({tokens, CodeLayout::kSlots - run.assembler.pending_slots(),
+                       run.most_speech_tokens - run.drawn});
+  }
+  return std::max(1, tokens);
+}
+
+bool SpeechLoop::step_language_model() {
+  collect_slices();
+  if (slices_.empty()) return false;
   results_.assign(slices_.size(), SliceResult{});
   const Status status = run_step();
   ++counters_.steps;
@@ -113,9 +136,10 @@ bool SpeechLoop::step_language_model() {
     affected_.clear();
     for (const Planned& planned : planned_) affected_.push_back(planned.task);
     fail_affected(status.error());
-    return true;
+  } else {
+    for (size_t i = 0; i < planned_.size(); ++i) take_tokens(planned_[i], results_[i]);
   }
-  for (size_t i = 0; i < planned_.size(); ++i) take_tokens(planned_[i], results_[i]);
+  settle();
   return true;
 }
 
@@ -123,10 +147,19 @@ Status SpeechLoop::run_step() {
   int64_t prompt_tokens = 0, tokens = 0;
   for (const Planned& planned : planned_) prompt_tokens += planned.prompt_tokens;
   trace::Span span(prompt_tokens > 0 ? kPrefill : kDecode);
-  const Status status = language_model_.step(slices_, results_);
+  const Status status = overlaps_ ? step_beside_codec() : language_model_.step(slices_, results_);
   for (const SliceResult& result : results_) tokens += result.count;
   span.set_argument(0, tokens);
   span.set_argument(1, prompt_tokens > 0 ? prompt_tokens : static_cast<int64_t>(slices_.size()));
+  return status;
+}
+
+Status SpeechLoop::step_beside_codec() {
+  LYRE_RETURN_IF_ERROR(language_model_.begin_step(slices_, results_));
+  stepping_ = true;
+  push_frames();
+  Status status = language_model_.end_step();
+  stepping_ = false;
   return status;
 }
 

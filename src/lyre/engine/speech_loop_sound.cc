@@ -25,10 +25,14 @@ bool SpeechLoop::push_frames() {
     speaking_.clear();
     bool progress = false;
     for (const auto& task : tasks_) {
-      if (!task->done && task->current) progress = collect_work(*task) || progress;
+      if (task->done || task->ending || !task->current) continue;
+      progress = collect_work(*task) || progress;
     }
     if (!progress) return worked;
     worked = true;
+    // The device was lost when a stream was to be opened: those collected before have ended, too.
+    const auto ended = [](const Speaking& speaking) { return speaking.task->done; };
+    if (std::any_of(speaking_.begin(), speaking_.end(), ended)) return worked;
     if (work_.empty()) continue;
 
     pcm_.assign(work_.size(), PcmSpan{});
@@ -57,7 +61,7 @@ bool SpeechLoop::collect_work(SpeechTask& task) {
   if (run.frames() == 0 && !run.ended) return false;
   if (task.sink.writable() < step_samples_) return false;
   if (run.frames() > 0) {
-    if (task.stream < 0 && !open_stream(task)) return task.done;
+    if (task.stream < 0 && !open_stream(task)) return task.done || task.ending;
     ++task.stream_frames;
     const bool preview = task.fast_start.wants_preview(task.stream_frames);
     work_.push_back(
@@ -129,6 +133,10 @@ void SpeechLoop::close_stream(SpeechTask& task) noexcept {
 }
 
 void SpeechLoop::end_segment(SpeechTask& task) {
+  if (stepping_) {
+    task.ending = true;
+    return spoken_.push_back(&task);
+  }
   ++task.summary.segments;
   const auto following = static_cast<size_t>(task.current->segment) + 1;
   const bool all_spoken = following == task.request.segments.size();

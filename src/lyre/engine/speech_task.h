@@ -26,6 +26,8 @@ namespace lyre {
 struct SegmentRun {
   /// A segment that is drawn before its turn waits with so many frames: enough for the codec to
   /// make its first final samples from, for which SNAC must know a frame and the three after it.
+  /// Of a segment that has its turn one frame waits beside a step, and another while every stream
+  /// of the codec is in use.
   static constexpr int kMostFrames = 4;
 
   SegmentRun(int number, TaskId id, int most_tokens, const CodeLayout& layout)
@@ -77,6 +79,7 @@ struct SpeechTask {
   PcmSink sink;
   TimePoint submitted;  // of its text: where more follows, when the first was complete
   bool done = false;    // nothing is held any more; to be deleted
+  bool ending = false;  // to be settled behind the step that runs: nothing more goes to the codec
 
   // The language model. `next` is the segment after `current`, begun early. Without a current one
   // the task waits for text.

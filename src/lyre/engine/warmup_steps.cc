@@ -25,10 +25,16 @@ Error busy(const char* what) {
   return {ErrorCode::kUnavailable, std::string("every ") + what + " is in use by requests"};
 }
 
-/// 2, 4, 8, ... and the greatest; a batch of one is run by other steps.
+/// 2, 4, 8, ... and, from 64 on, those half way to the next: at these sizes backends go over to
+/// another graph or kernel. And the greatest; a batch of one is run by other steps.
 std::vector<int> every_batch(int greatest) {
   std::vector<int> sizes;
-  for (int size = 2; size < greatest; size *= 2) sizes.push_back(size);
+  for (int size = 2; size < greatest; size *= 2) {
+    sizes.push_back(size);
+    if (const int half_way = size / 2 * 3; size >= 64 && half_way < greatest) {
+      sizes.push_back(half_way);
+    }
+  }
   if (greatest > 1) sizes.push_back(greatest);
   return sizes;
 }
@@ -71,10 +77,10 @@ class Sequences {
   }
 
   /// One step of all of them; a prompt for each, or a decode.
-  Status step(std::span<const TokenId> prompt) {
+  Status step(std::span<const TokenId> prompt, int most_tokens = 1) {
     std::vector<Slice> slices;
     for (const SequenceId id : open_) {
-      slices.push_back({.sequence = id, .prompt = prompt, .most_tokens = 1});
+      slices.push_back({.sequence = id, .prompt = prompt, .most_tokens = most_tokens});
     }
     std::vector<SliceResult> results(slices.size());
     LYRE_RETURN_IF_ERROR(model_.step(slices, results));
@@ -106,6 +112,23 @@ Status speak_tokens(LanguageModel& model, const CodeLayout& layout, const Sampli
   LYRE_RETURN_IF_ERROR(open.open(sequences, options));
   LYRE_RETURN_IF_ERROR(open.step(prompt));
   for (int i = 0; i < decodes && !open.empty(); ++i) LYRE_RETURN_IF_ERROR(open.step({}));
+  return ok_status();
+}
+
+/// Every number of tokens that a step may be asked for, up to a whole frame: the engine asks for as
+/// many as are left to the end of a frame (SpeechLoop::tokens_to_draw).
+Status speak_several(LanguageModel& model, const CodeLayout& layout, int sequences) {
+  constexpr int kFrame = CodeLayout::kSlots;
+  const TokenId prompt = layout.first_code;
+  SequenceOptions options;
+  options.layout = layout;
+  options.max_tokens = std::min(2 + kFrame + kFrame * kFrame, model.info().max_sequence_tokens);
+  Sequences open(model);
+  LYRE_RETURN_IF_ERROR(open.open(sequences, options));
+  LYRE_RETURN_IF_ERROR(open.step({&prompt, 1}, kFrame));
+  for (int tokens = kFrame; tokens > 1 && !open.empty(); --tokens) {
+    LYRE_RETURN_IF_ERROR(open.step({}, tokens));
+  }
   return ok_status();
 }
 
@@ -198,11 +221,19 @@ std::vector<WarmupStep> language_model_shapes(LanguageModel& model, const CodeLa
   add(kFrameStep, [&model, &layout] {
     return speak_tokens(model, layout, SamplingParams{}, 1, 4, CodeLayout::kSlots);
   });
-  for (const int sequences :
-       info.every_shape_pays ? every_batch(info.max_sequences) : two_batches(info.max_sequences)) {
+  const std::vector<int> batches =
+      info.every_shape_pays ? every_batch(info.max_sequences) : two_batches(info.max_sequences);
+  for (const int sequences : batches) {
     add("lm.decode." + std::to_string(sequences), [&model, &layout, sequences] {
       return speak_tokens(model, layout, SamplingParams{}, sequences, 1, 1);
     });
+  }
+  if (info.draws_several) {
+    add("lm.several.1", [&model, &layout] { return speak_several(model, layout, 1); });
+    for (const int sequences : batches) {
+      add("lm.several." + std::to_string(sequences),
+          [&model, &layout, sequences] { return speak_several(model, layout, sequences); });
+    }
   }
   add("lm.sampler", [&model, &layout]() -> Status {
     SamplingParams everything;

@@ -18,8 +18,9 @@ namespace lyre {
 /// The step that speaks one frame of one sequence.
 inline constexpr const char* kFrameStep = "lm.frame";
 
-/// Prompts, a whole frame, decodes of batches, the sampler with everything on and with nothing on.
-/// Every size class where info().every_shape_pays, else those that take different code paths.
+/// Prompts, a whole frame, decodes of batches, of one token and of several in a step where the
+/// backend draws so many, the sampler with everything on and with nothing on. Every size class
+/// where info().every_shape_pays, else those that take different code paths.
 std::vector<WarmupStep> language_model_shapes(LanguageModel& model, const CodeLayout& layout);
 
 /// The first frame of a stream, the next ones, the end, a preview, and batches as above.
