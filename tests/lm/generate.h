@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <span>
 #include <vector>
 
@@ -21,12 +23,13 @@ inline SequenceOptions greedy_options(const CodeLayout& layout, float penalty, b
   return options;
 }
 
-/// One step of one sequence.
+/// One step of one sequence; nothing is drawn where it fails, which fails the test.
 inline SliceResult step_one(LanguageModel& model, SequenceId id, std::span<const TokenId> prompt,
                             int most_tokens = 1) {
   const Slice slice = {id, prompt, most_tokens};
   SliceResult result;
-  LYRE_CHECK(model.step({&slice, 1}, {&result, 1}).ok());
+  const Status stepped = model.step({&slice, 1}, {&result, 1});
+  EXPECT_TRUE(stepped.ok()) << stepped.error().message;
   return result;
 }
 

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+
+#include "lyre/base/cuda/device_side.cuh"
+
+// Barriers in shared memory that count bytes, and the bulk copies that arrive at them (compute
+// capability 9.0; PTX ISA, "mbarrier" and "cp.async.bulk").
+namespace lyre::cuda {
+
+__device__ __forceinline__ void initialise_barrier(uint64_t* barrier, uint32_t arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+               "r"(arrivals)
+               : "memory");
+}
+
+/// After initialise_barrier(), by the same thread, before a barrier of the block.
+__device__ __forceinline__ void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ __forceinline__ void arrive(uint64_t* barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+               : "memory");
+}
+
+/// Arrives, and lets the phase end only after `bytes` more have been copied.
+__device__ __forceinline__ void arrive_expecting(uint64_t* barrier, uint32_t bytes) {
+  asm volatile(
+      "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
+      "r"(bytes)
+      : "memory");
+}
+
+/// Returns when the phase of this parity has ended.
+__device__ __forceinline__ void wait_parity(uint64_t* barrier, uint32_t parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra.uni end;\n"
+      "bra.uni again;\n"
+      "end:\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
+/// From device memory to shared memory; both, and `bytes`, multiples of 16.
+__device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t bytes,
+                                          uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(shared_address(to)),
+      "l"(from), "r"(bytes), "r"(shared_address(barrier))
+      : "memory");
+}
+
+}  // namespace lyre::cuda
