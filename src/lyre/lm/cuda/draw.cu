@@ -135,7 +135,9 @@ __device__ int draw_place(DrawShared& shared, Candidates& candidates, int count,
     // Places beyond the last candidate count as -infinity: they come after all that matter.
     const Border kth = block_border<true, 32, 22, 11>(
         shared, turn, static_cast<uint64_t>(sampling.top_k), [&](auto&& use) {
-          each_logit(candidates, [&](float logit, int) { use(best.key - key_of(logit), 1); });
+          each_logit(candidates, [&](float logit, int) {
+            use(best.key - key_of(logit), [] { return uint64_t{1}; });
+          });
         });
     rules.least_logit = from_key(best.key - kth.distance);
   }
@@ -156,14 +158,16 @@ __device__ int draw_place(DrawShared& shared, Candidates& candidates, int count,
     const Border border =
         block_border<false, 30, 20, 10>(shared, turn, target > 0 ? target : 1, [&](auto&& use) {
           each_weight(candidates, rules, [&](float weight) {
-            use(kOneBits - __float_as_uint(weight), scale.mass(weight));
+            if (weight == 0) return;
+            use(kOneBits - __float_as_uint(weight), [&] { return scale.mass(weight); });
           });
         });
     if (border.reached) {
       const float weight = __uint_as_float(kOneBits - border.distance);
+      const uint64_t mass = scale.mass(weight);
       const int last = block_find_place(
           shared, turn, candidates, rules,
-          [&](float w) { return w == weight ? scale.mass(w) : uint64_t{0}; },
+          [&](float w) { return w == weight ? mass : uint64_t{0}; },
           [&](uint64_t) { return border.missing - 1; });
       if (last >= 0 && lane_index() == 0) shared.last_tie = last;
       __syncthreads();

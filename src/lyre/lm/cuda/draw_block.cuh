@@ -113,8 +113,9 @@ struct Border {
 };
 
 /// Radix selection from the nearest: `each(use)` calls use(distance, mass) for every candidate of
-/// this thread, three times over; digits are bits [kSecond + ...], [kFirst, ...) and so on down.
-/// kCounts: every mass is 1. kTop: bits of a distance. Every thread of the block; target >= 1.
+/// this thread, three times over, where mass() is computed for those that count at the time. Digits
+/// are the bits of a distance from kTop down to kFirst, to kSecond and to 0. kCounts: every mass is
+/// 1. Every thread of the block; target >= 1.
 template <bool kCounts, int kTop, int kFirst, int kSecond, class Each>
 __device__ Border block_border(DrawShared& shared, int& turn, uint64_t target, Each&& each) {
   static_assert(kTop - kFirst <= kDigitBits && kFirst - kSecond <= kDigitBits &&
@@ -124,15 +125,14 @@ __device__ Border block_border(DrawShared& shared, int& turn, uint64_t target, E
   for (int pass = 0; pass < 3; ++pass) {
     const int shift = pass == 0 ? kFirst : pass == 1 ? kSecond : 0;
     const int width = (pass == 0 ? kTop : pass == 1 ? kFirst : kSecond) - shift;
-    each([&](uint32_t distance, uint64_t mass) {
-      if (mass == 0) return;
+    each([&](uint32_t distance, auto&& mass) {
       // Only what agrees in the digits that are known.
       if (pass > 0 && distance >> (shift + width) != border.distance) return;
       const uint32_t bin = distance >> shift & ((1u << width) - 1);
       if constexpr (kCounts) {
         atomicAdd(&shared.low[bin], 1u);
       } else {
-        add_mass(shared, bin, mass);
+        add_mass(shared, bin, mass());
       }
     });
     __syncthreads();
