@@ -16,10 +16,13 @@ namespace {
 
 /// Bytes that one decode step must read: the weights once, of the embedding and output matrices
 /// only the rows of one slot's codes, and the KV cache of every sequence.
-int64_t bytes_per_step(const LanguageModelInfo& info, const LlamaConfig& config, int codebook_size,
-                       int batch, int64_t context_tokens) {
+int64_t bytes_per_step(const LanguageModelInfo& info, const LlamaConfig& config,
+                       WeightChoice weights, int codebook_size, int batch, int64_t context_tokens) {
+  // Beside fp8 layers these two matrices are bf16; else all have one format.
   const double bytes_per_weight =
-      static_cast<double>(info.weight_bytes) / static_cast<double>(info.parameters);
+      weights == WeightChoice::kFp8
+          ? 2.0
+          : static_cast<double>(info.weight_bytes) / static_cast<double>(info.parameters);
   const int64_t matrices = config.tied_embeddings ? 1 : 2;
   const int64_t unread_rows = matrices * config.vocabulary - codebook_size;
   const auto unread_bytes =
@@ -121,8 +124,8 @@ Result<LanguageModelSpeed> measure_language_model(const EngineConfig& config,
   speed.step_ms_p50 = 1000 * median_s;
   LYRE_ASSIGN_OR_RETURN(const LlamaConfig llama, read_llama_config(config.model));
   const int64_t middle_tokens = speed.context_tokens + benchmark.decode_tokens / 2;
-  speed.bytes_per_step =
-      bytes_per_step(info, llama, prompts.layout.codebook_size, benchmark.batch, middle_tokens);
+  speed.bytes_per_step = bytes_per_step(info, llama, config.weights, prompts.layout.codebook_size,
+                                        benchmark.batch, middle_tokens);
   speed.gb_per_s = static_cast<double>(speed.bytes_per_step) / median_s / 1e9;
   speed.backend = info.backend;
   speed.weights = info.weights;
