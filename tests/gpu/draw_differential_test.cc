@@ -78,7 +78,8 @@ std::vector<SamplingParams> params_table(bool legal) {
 }
 
 // Logits (V,) of one kind.
-const char* const kKinds[] = {"normal", "flat", "coarse", "equal", "nothing", "nasty", "peak"};
+const char* const kKinds[] = {"normal",  "flat",  "coarse", "equal",
+                              "nothing", "nasty", "peak",   "zeros"};
 std::vector<float> make_logits(const std::string& kind, int vocabulary) {
   std::vector<float> logits(static_cast<size_t>(vocabulary));
   for (size_t i = 0; i < logits.size(); ++i) {
@@ -91,6 +92,7 @@ std::vector<float> make_logits(const std::string& kind, int vocabulary) {
     if (kind == "equal") logit = 1.25f;
     if (kind == "nothing") logit = words[2] % 3 == 0 ? kNaN : -kInf;
     if (kind == "peak") logit = words[2] % 64 == 0 ? 40.0f : normal;
+    if (kind == "zeros") logit = words[2] % 4 == 0 ? 0.0f : words[2] % 4 == 1 ? -0.0f : -1.0f;
     if (kind == "nasty") {
       const float values[] = {kNaN,   -kInf, 0.0f, -0.0f,  1e-40f, -1e-40f, -3e38f, 3e38f,
                               normal, -90,   80,   -1e-3f, kInf,   -kNaN,   2,      -2};
