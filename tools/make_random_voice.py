@@ -3,10 +3,12 @@
     python3 make_random_voice.py OUT_DIR [--parts lm,codec] [--layers 28 --hidden 3072 ...]           needs numpy
 
 A 6.6 GB language model takes as long as the disk needs: tensors are windows of one random block, repeated, scaled, and
-streamed shard by shard; memory stays below 100 MB. Arithmetic and bytes are those of the real models, the speech is noise.
+streamed, shards side by side; memory stays below 100 MB. Arithmetic and bytes are those of the real models, the speech is
+noise.
 """
 import argparse
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,11 @@ class RandomBlock:
     def chunks(self, items, dtype, sigma):
         if (dtype, sigma) not in self.scaled:
             self.scaled[dtype, sigma] = formats.to_bytes(self.values * np.float32(sigma), dtype)
-        block, size = memoryview(self.scaled[dtype, sigma]), formats.ITEM_BYTES[dtype]
-        start, left = int(self.rng.integers(BLOCK_ITEMS)), items
+        return self.windows(self.scaled[dtype, sigma], formats.ITEM_BYTES[dtype], int(self.rng.integers(BLOCK_ITEMS)), items)
+
+    @staticmethod
+    def windows(block, size, start, left):
+        block = memoryview(block)
         while left:
             n = min(left, BLOCK_ITEMS - start)
             yield block[start * size:(start + n) * size]
@@ -100,10 +105,14 @@ def write_lm(folder, o):
         sigma = 0.02 if "embed" in name else 1 / math.sqrt(shape[1])
         return name, o.dtype, shape, block.chunks(math.prod(shape), o.dtype, sigma)
 
+    jobs = []
     for k, names in enumerate(shards, 1):
         file = "model.safetensors" if len(shards) == 1 else f"model-{k:05}-of-{len(shards):05}.safetensors"
-        formats.write_safetensors(folder / file, map(tensor, names))
+        jobs.append((folder / file, list(map(tensor, names))))
         where |= {name: file for name in names}
+    with ThreadPoolExecutor(o.threads) as threads:
+        for done in [threads.submit(formats.write_safetensors, *job) for job in jobs]:
+            done.result()
     total = sum(map(math.prod, shapes.values()))
     if len(shards) > 1:
         formats.write_json(folder / "model.safetensors.index.json",
@@ -146,6 +155,7 @@ def main():
     a.add_argument("out", type=Path)
     a.add_argument("--parts", default="lm,codec", help="what to write")
     a.add_argument("--seed", type=int, default=0)
+    a.add_argument("--threads", type=int, default=8, help="shards of the language model that are written at the same time")
     a.add_argument("--codebook", type=int, default=4096, help="codes of a slot, shared by both parts")
     lm = a.add_argument_group("language model (Orpheus 3B)")
     lm.add_argument("--layers", type=int, default=28)
