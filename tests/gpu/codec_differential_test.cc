@@ -25,8 +25,11 @@ namespace lyre {
 namespace {
 
 // Products of fp16 operands: each rounds by at most 2^-11 of its value, -77 dB as noise; some 25
-// layers of them add up. Inaudible from 60 dB on; a wrong tap or row leaves less than 30 dB.
-constexpr double kLeastSnrDb = 60;
+// layers of them add up. Rounding all operands in a plain fp32 decode gives 66 dB for the demo
+// voice, 63 for the 24 kHz shape, 62 for the odd ones and, on pushes of few samples, 60.7. The tiny
+// voice's random weights amplify any rounding five times as much (so the cpu backend's in
+// fp32): 48. A wrong tap or row leaves less than 30 dB.
+constexpr double kLeastSnrDb = 60, kLeastSnrOddDb = 58, kLeastSnrTinyDb = 45;
 
 SnacConfig full_size() {
   SnacConfig c;
@@ -70,21 +73,22 @@ SnacConfig wide_shape() {
 struct CodecCase {
   const char* name;
   size_t frames;
+  double least_snr_db;
   SnacDecoderWeights (*weights)();
 };
 
 const CodecCase kCases[] = {
-    {"demo", 7, [] { return *load_snac_decoder(test::codec_folder("demo")); }},
-    {"tiny", 12, [] { return *load_snac_decoder(test::codec_folder("tiny")); }},
-    {"odd", 12, [] { return random_snac_decoder(odd_shape(), 3); }},
-    {"no_noise", 7,
+    {"demo", 7, kLeastSnrDb, [] { return *load_snac_decoder(test::codec_folder("demo")); }},
+    {"tiny", 12, kLeastSnrTinyDb, [] { return *load_snac_decoder(test::codec_folder("tiny")); }},
+    {"odd", 12, kLeastSnrOddDb, [] { return random_snac_decoder(odd_shape(), 3); }},
+    {"no_noise", 7, kLeastSnrOddDb,
      [] {
        SnacConfig c = odd_shape();
        c.noise = false;
        return random_snac_decoder(c, 4);
      }},
-    {"wide", 5, [] { return random_snac_decoder(wide_shape(), 5); }},
-    {"full", 5, [] { return random_snac_decoder(full_size(), 1); }},
+    {"wide", 5, kLeastSnrDb, [] { return random_snac_decoder(wide_shape(), 5); }},
+    {"full", 5, kLeastSnrDb, [] { return random_snac_decoder(full_size(), 1); }},
 };
 
 CodecOptions options_for(int streams, int frames = 16) {
@@ -106,14 +110,15 @@ std::unique_ptr<Codec> make(const SnacDecoderWeights& weights, int streams, int 
 
 // Good enough, and no NaN, which the judge of the SNR alone would let through.
 testing::AssertionResult sounds_the_same(std::span<const float> actual,
-                                         std::span<const float> expected, double& worst_db) {
+                                         std::span<const float> expected, double least_db,
+                                         double& worst_db) {
   // An error of one sample as large as the signal's own level would be a click.
   const auto close = test::all_close(actual, expected, 0.1);
   if (!close) return close;
   const double snr_db = test::difference(actual, expected).snr_db;
   worst_db = std::min(worst_db, snr_db);
-  if (snr_db >= kLeastSnrDb) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << snr_db << " dB, expected at least " << kLeastSnrDb;
+  if (snr_db >= least_db) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << snr_db << " dB, expected at least " << least_db;
 }
 
 std::vector<float> decode(const SnacDecoderWeights& weights, std::span<const CodeFrame> frames,
@@ -163,7 +168,7 @@ TEST_P(CudaCodecDifferential, EveryPushAndPreviewIsTheReferences) {
     for (const auto& [x, y] : {std::pair{actual.final_samples, expected.final_samples},
                                std::pair{actual.preview_samples, expected.preview_samples}}) {
       if (y.empty()) continue;
-      EXPECT_TRUE(sounds_the_same(x, y, worst_db)) << "push " << i;
+      EXPECT_TRUE(sounds_the_same(x, y, GetParam().least_snr_db, worst_db)) << "push " << i;
     }
   }
   report(worst_db);
@@ -175,7 +180,8 @@ TEST_P(CudaCodecDifferential, AnyChunkingIsTheSameBitwise) {
   const auto expected = whole(*codec, options_);
   ASSERT_EQ(expected.size(), frames_.size() * static_cast<size_t>(codec->info().samples_per_frame));
   double worst_db = std::numeric_limits<double>::infinity();
-  EXPECT_TRUE(sounds_the_same(expected, decode(weights_, frames_, options_), worst_db));
+  EXPECT_TRUE(sounds_the_same(expected, decode(weights_, frames_, options_),
+                              GetParam().least_snr_db, worst_db));
   EXPECT_EQ(whole(*codec, options_), expected) << "the same push again";
   for (const auto& pieces : std::vector<std::vector<size_t>>{{1}, {2}, {3}, {1, 4}, {0, 2, 0, 1}}) {
     EXPECT_EQ(test::stream_all(*codec, frames_, options_, pieces), expected);
@@ -239,7 +245,9 @@ TEST_P(CudaCodecDifferential, EverySampleOfEveryLength) {
     EXPECT_EQ(one_by_one.size(), n * frame_samples);
     EXPECT_EQ(one_by_one, test::stream_all(*codec, some, options_, {std::max<size_t>(n, 1)}));
     if (n == 0) continue;
-    EXPECT_TRUE(sounds_the_same(one_by_one, decode(weights_, some, options_), worst_db)) << n;
+    EXPECT_TRUE(sounds_the_same(one_by_one, decode(weights_, some, options_),
+                                GetParam().least_snr_db, worst_db))
+        << n;
   }
 }
 

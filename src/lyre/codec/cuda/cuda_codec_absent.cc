@@ -2,7 +2,8 @@
 
 namespace lyre {
 
-Result<std::unique_ptr<Codec>> make_cuda_codec(const SnacDecoderWeights&, const CodecOptions&) {
+Result<std::unique_ptr<Codec>> make_cuda_codec(const SnacDecoderWeights&, const CodecOptions&,
+                                               const CudaCodecTuning&) {
   return Error{ErrorCode::kUnavailable, "codec: this build has no CUDA backend"};
 }
 

@@ -44,25 +44,36 @@ inline int64_t most_slots_of_push(const StreamPlan& plan, int streams, int frame
   return int64_t{streams} * (frames + plan.drain_slots);
 }
 
+/// Most rounds of one push: all but the last have more than most_slots - drain_slots slots.
+inline int64_t most_rounds_of_push(const StreamPlan& plan, int streams, int frames,
+                                   int most_slots) {
+  return most_slots_of_push(plan, streams, frames) / (most_slots - plan.drain_slots + 1) + 1;
+}
+
 /// Deals the frames of a push, and the slots without codes after the end of a speech or for a
-/// preview, to rounds of at most slots.size() slots, in order of the batch: mostly to a single one.
-/// A preview drains the stream like an end does, but no state after its frames is saved.
-/// run(count) runs slots[0 .. count); all rounds together give the samples of all slots in order.
-/// slots.size() > plan.drain_slots.
+/// preview, to rounds of at most most_slots slots, in order of the batch. A preview drains the
+/// stream like an end does, but no state after its frames is saved. Round k is written to
+/// slots[k * most_slots ...], so that it need not have run when the next one is written. run(round)
+/// runs it; all rounds together give the samples of all slots in order.
+/// most_slots > plan.drain_slots; slots: (most_rounds_of_push * most_slots).
 template <class Run>
 Status for_each_round(const StreamPlan& plan, std::span<const CodecWork> batch,
-                      std::span<Stream> streams, std::span<Slot> slots,
+                      std::span<Stream> streams, int most_slots, std::span<Slot> slots,
                       std::span<PushedStream> pushed, Run&& run) {
+  const auto most = static_cast<size_t>(most_slots);
+  std::span<Slot> round = slots.first(most);
   size_t count = 0;
   int64_t done = 0;  // slots of earlier rounds
   const auto run_round = [&]() -> Status {
     if (count == 0) return ok_status();
-    LYRE_RETURN_IF_ERROR(run(static_cast<int>(count)));
-    for (const Slot& slot : slots.first(count)) {
+    LYRE_RETURN_IF_ERROR(run(round.first(count)));
+    for (const Slot& slot : round.first(count)) {
       if (slot.save != 0) streams[static_cast<size_t>(slot.stream)].parity ^= 1;
     }
     done += static_cast<int64_t>(count);
     count = 0;
+    slots = slots.subspan(most);
+    if (!slots.empty()) round = slots.first(most);
     return ok_status();
   };
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -75,9 +86,9 @@ Status for_each_round(const StreamPlan& plan, std::span<const CodecWork> batch,
     int before = 0;  // slots of this stream in this round
     for (int f = 0; f < frames + (drains ? plan.drain_slots : 0); ++f) {
       // What drains is not saved, so it must not be parted.
-      const bool full =
-          f < frames ? count == slots.size()
-                     : f == frames && count + static_cast<size_t>(plan.drain_slots) > slots.size();
+      const bool full = f < frames
+                            ? count == most
+                            : f == frames && count + static_cast<size_t>(plan.drain_slots) > most;
       if (full) {
         LYRE_RETURN_IF_ERROR(run_round());
         before = 0;
@@ -96,10 +107,10 @@ Status for_each_round(const StreamPlan& plan, std::span<const CodecWork> batch,
         std::copy_n(work.frames[static_cast<size_t>(f)].codes.begin(), CodeFrame::kSlots,
                     slot.codes);
         // Only the last frame of a round: the state after it.
-        if (before > 0) slots[count - 1].save = 0;
+        if (before > 0) round[count - 1].save = 0;
         slot.save = 1;
       }
-      slots[count++] = slot;
+      round[count++] = slot;
       ++before;
     }
     stream.frames = end;
