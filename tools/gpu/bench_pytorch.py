@@ -49,10 +49,13 @@ class Bench:
         what = ", ".join([name] + [f"{key} {value}" for key, value in fields.items()])
         print(f"{what:64} {row.get('ms_p50', 0):10.4f} ms", file=sys.stderr, flush=True)
 
-    def time(self, run, least, most_s):
-        """Wall milliseconds of each run, the device's work included."""
+    def time(self, run, least, most_s, prepare=None):
+        """Wall milliseconds of each run, the device's work included; `prepare` before each is not in them."""
         times, begin = [], time.perf_counter()
         while len(times) < least or (time.perf_counter() - begin < most_s and len(times) < 20 * least):
+            if prepare:
+                prepare()
+                synchronize(self.o.device)
             before = time.perf_counter()
             run()
             synchronize(self.o.device)
@@ -61,12 +64,13 @@ class Bench:
                 break
         return times
 
-    def captured(self, run):
+    def captured(self, run, prepare=lambda: None):
         """-> a call that replays `run`; its shapes and addresses must not change."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
+                prepare()
                 run()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
@@ -84,6 +88,7 @@ class Bench:
         synchronize(o.device)
         self.row("start", [], what="lm", lm_open_ms=round(1e3 * (time.perf_counter() - begin), 1))
         self.vocabulary = self.model.config.vocab_size
+        self.forward = self.model.forward
         first = []
         for tokens in o.prompts:
             ids = torch.randint(self.vocabulary, (1, tokens), device=o.device)
@@ -112,7 +117,7 @@ class Bench:
         self.model.lm_head.weight = whole
         if o.compile:
             before = time.perf_counter()
-            self.model.forward = torch.compile(self.model.forward, mode="reduce-overhead", fullgraph=True)
+            self.forward = torch.compile(self.model.forward, mode="reduce-overhead", fullgraph=True)
             times = self.decode(1, capture=False)
             self.row("decode", times, batch=1, tokens=1, how="compiled",
                      compile_s=round(time.perf_counter() - before, 1))
@@ -123,30 +128,31 @@ class Bench:
         o, config = self.o, self.model.config
         cache = StaticCache(config=config, max_cache_len=o.context + 8)
         ids = torch.randint(self.vocabulary, (batch, 1), device=o.device)
-        position = torch.full((1,), o.context, dtype=torch.long, device=o.device)
-        # A row of its own for each sequence, as a server would have it.
-        positions = position.expand(batch, 1)
+        positions = torch.full((batch, 1), o.context, dtype=torch.long, device=o.device)
         # Attention over the filled part only, and no mask to be built in the graph: True where a token is seen.
         mask = torch.zeros((batch, 1, 1, o.context + 8), dtype=torch.bool, device=o.device)
         mask[..., :o.context + 1] = True
 
-        def run():
-            # The cache counts its tokens by itself: set back, so that each step writes the same place.
-            self.rewind(cache, o.context)
-            logits = self.model(ids, past_key_values=cache, use_cache=True, attention_mask=mask, position_ids=positions,
-                                cache_position=position, logits_to_keep=1).logits
+        def run(forward=self.forward):
+            logits = forward(input_ids=ids, past_key_values=cache, use_cache=True, attention_mask=mask, position_ids=positions,
+                             logits_to_keep=1).logits
             ids.copy_(logits.argmax(-1).view(batch, 1))
 
-        run()  # makes the cache
+        # The cache counts its tokens by itself: set back before each step, so that all write the same place.
+        prepare = lambda: self.rewind(cache, o.context)
+        run(self.model.forward)  # makes the cache
         for layer in cache.layers:
             layer.keys.normal_()
             layer.values.normal_()
-        run()
+        for _ in range(2):
+            prepare()
+            run()
         synchronize(o.device)
-        call = self.captured(run) if capture else run
+        call = self.captured(run, prepare) if capture else run
+        prepare()
         call()
         synchronize(o.device)
-        return self.time(call, 10 if not capture else 60, 1.5)
+        return self.time(call, 60 if capture else 10, 1.5, prepare)
 
     @staticmethod
     def rewind(cache, tokens):
