@@ -21,6 +21,14 @@ constexpr int64_t shared_bytes(int channels, int dilation) {
          int64_t{Shape::kRows + 2 * kDepthwiseReach * dilation} * chunk_of(channels) * 4;
 }
 
+// Rows that a thread of a small tile loads of one chunk, at most; of a large one, at once.
+template <class Shape>
+constexpr int batch_of() {
+  constexpr int kMostReach = Shape::kRows + 2 * kDepthwiseReach * kDilations[kResidualUnits - 1];
+  constexpr int kRowsAtOnce = Shape::kThreads / (kMostChunk / 4);
+  return Shape::kRows <= 32 ? (kMostReach + kRowsAtOnce - 1) / kRowsAtOnce : 4;
+}
+
 // Snake of all rows that the taps reach, once each, to shared memory; from there depthwise and the
 // second Snake give the operand of the product; the residual is added to its sums.
 template <class Shape>
@@ -54,41 +62,57 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   const int chunk = chunk_of(a.channels), quads = chunk / 4;
   const int lane_row = thread / quads, row_step = Shape::kThreads / quads;
   const int quad = thread % quads * 4;  // first of the thread's four channels in a chunk
+  // A thread's rows of a chunk, in batches whose loads are under way together. With one batch a
+  // chunk (the small tiles, of which a multiprocessor has too few to hide them) the loads of the
+  // next chunk are under way while this one is multiplied.
+  constexpr int kBatch = batch_of<Shape>();
+  constexpr bool kOneBatch = Shape::kRows <= 32;
+  const int reach = Shape::kRows + kept;
+  float4 fetched[kBatch];
+  const auto fetch = [&](int channel, int first) {
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const int r = first + i * row_step, row = first_row + r - kept;
+      const float* from = r < reach && row < a.rows ? rows.at(row) : nullptr;
+      fetched[i] = float4{0, 0, 0, 0};
+      if (from != nullptr) fetched[i] = load4(from + channel);
+    }
+  };
+  if (kOneBatch) fetch(quad, lane_row);
   for (int first = 0; first < a.channels; first += chunk) {
     const int c = first + quad;
-    {
-      const float4 alpha = load4_constant(a.snake_in.alpha + c);
-      const float4 inverse = load4_constant(a.snake_in.inverse + c);
-#pragma unroll 4
-      for (int r = lane_row; r < Shape::kRows + kept; r += row_step) {
-        const int row = first_row + r - kept;
-        const float* from = row < a.rows ? rows.at(row) : nullptr;
-        float4 value = {0, 0, 0, 0};
-        if (from != nullptr) value = snake(load4(from + c), alpha, inverse);
-        *reinterpret_cast<float4*>(chunk_rows + r * chunk + quad) = value;
+    const float4 alpha_in = load4_constant(a.snake_in.alpha + c);
+    const float4 inverse_in = load4_constant(a.snake_in.inverse + c);
+    float4 taps[kDepthwiseTaps];
+#pragma unroll
+    for (int k = 0; k < kDepthwiseTaps; ++k) {
+      taps[k] = load4_constant(a.depthwise + k * a.channels + c);
+    }
+    const float4 bias = load4_constant(a.depthwise + kDepthwiseTaps * a.channels + c);
+    const float4 alpha = load4_constant(a.snake_mid.alpha + c);
+    const float4 inverse = load4_constant(a.snake_mid.inverse + c);
+    for (int start = lane_row; start < reach; start += kBatch * row_step) {
+      if (!kOneBatch) fetch(c, start);
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int r = start + i * row_step;
+        if (r >= reach) continue;
+        *reinterpret_cast<float4*>(chunk_rows + r * chunk + quad) =
+            snake(fetched[i], alpha_in, inverse_in);
       }
     }
     __syncthreads();
-    {
-      float4 taps[kDepthwiseTaps];
+    if (kOneBatch && first + chunk < a.channels) fetch(c + chunk, lane_row);
+    const int tap_step = a.dilation * chunk;
+#pragma unroll 2
+    for (int r = lane_row; r < Shape::kRows; r += row_step) {
+      const float* from = chunk_rows + r * chunk + quad;
+      float4 y = bias;
 #pragma unroll
       for (int k = 0; k < kDepthwiseTaps; ++k) {
-        taps[k] = load4_constant(a.depthwise + k * a.channels + c);
+        y = multiply_add(taps[k], load4(from + k * tap_step), y);
       }
-      const float4 bias = load4_constant(a.depthwise + kDepthwiseTaps * a.channels + c);
-      const float4 alpha = load4_constant(a.snake_mid.alpha + c);
-      const float4 inverse = load4_constant(a.snake_mid.inverse + c);
-      const int tap_step = a.dilation * chunk;
-#pragma unroll 2
-      for (int r = lane_row; r < Shape::kRows; r += row_step) {
-        const float* from = chunk_rows + r * chunk + quad;
-        float4 y = bias;
-#pragma unroll
-        for (int k = 0; k < kDepthwiseTaps; ++k) {
-          y = multiply_add(taps[k], load4(from + k * tap_step), y);
-        }
-        *reinterpret_cast<uint2*>(operand + r * stride + c) = to_halves(snake(y, alpha, inverse));
-      }
+      *reinterpret_cast<uint2*>(operand + r * stride + c) = to_halves(snake(y, alpha, inverse));
     }
     __syncthreads();
   }
