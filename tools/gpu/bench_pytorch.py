@@ -192,7 +192,7 @@ class Bench:
             for tf32 in (False, True):
                 torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
                 kind = ", tf32" if tf32 else ""
-                for batch in (1, max(o.batches)):
+                for batch in sorted({1, max(o.batches)}):
                     for frames in (1, 4):
                         if o.device != "cuda" and batch * frames > 4:
                             continue
@@ -239,9 +239,10 @@ def main():
     report = {"bench": "pytorch", "gpu": torch.cuda.get_device_name() if o.device == "cuda" else "none",
               "context": o.context, "versions": versions, "results": bench.rows}
     text = json.dumps(report, indent=1)
-    print(text)
     if o.out:
         o.out.write_text(text + "\n")
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@
 #   VOICE      folder of the random 3B voice, made once (/tmp/voice3b)      FILTER    gtest filter of `tests`
 #   SANITIZE   gtest filter of `sanitize`                                   SHARDS    test processes side by side (4)
 #   BENCH_FLAGS, PYTORCH_FLAGS, SERVE_FLAGS    further arguments            PROFILE   arguments of the profiled benchmark
+#   BACKEND    cpu tries the stages themselves without a GPU (cuda), GOLDEN_FLAGS as well
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 root=$PWD
 out=${OUT:-build/gpu-out}
 voice=${VOICE:-/tmp/voice3b}
 logs=/tmp/lyre-gpu-logs
 golden=/tmp/lyre-big-golden.safetensors
+backend=${BACKEND:-cuda}
 mkdir -p "$out" "$logs"
 export LYRE_SOURCE_DIR=$root PYTHONUNBUFFERED=1
 export PATH=$PATH:/usr/local/cuda/bin
@@ -89,7 +91,7 @@ stage_model() {
 stage_golden() {
   need_model
   if [ ! -f $golden ]; then
-    limited golden 240 golden.log python3 tools/gpu/dump_big_golden.py "$voice/lm" $golden
+    limited golden 240 golden.log python3 tools/gpu/dump_big_golden.py "$voice/lm" $golden ${GOLDEN_FLAGS:-}
     grep -E '^prompt|MB' "$logs/golden.log" || tail -5 "$logs/golden.log"
     note golden $status $seconds "PyTorch's"
     [ $status = 0 ] || { rm -f $golden; return; }
@@ -107,14 +109,15 @@ stage_bench() {
     [ "$kind" = stored: ] && parts=first,lm,codec,both
     local name=bench_$weights${kv:+_kv}
     limited bench 130 "$name.log" sh -c 'out=$1; shift; exec "$@" > "$out"' sh "$logs/$name.json" \
-      $pack/run cuda_bench "$voice/lm" "$voice/codec" --weights "$weights" --kv "${kv:-default}" --parts $parts ${BENCH_FLAGS:-}
+      $pack/run cuda_bench "$voice/lm" "$voice/codec" --weights "$weights" --kv "${kv:-default}" --parts $parts \
+      --backend "$backend" ${BENCH_FLAGS:-}
     cat "$logs/$name.log"
     [ -s "$logs/$name.json" ] || rm -f "$logs/$name.json"
     note bench $status $seconds "weights $weights, kv ${kv:-default}"
   done
   # The same without its warm-up: what the warm-up is for.
   limited bench 60 bench_cold.log sh -c 'out=$1; shift; exec "$@" > "$out"' sh "$logs/cold.json" \
-    $pack/run cuda_bench "$voice/lm" "$voice/codec" --parts first --warmup 0
+    $pack/run cuda_bench "$voice/lm" "$voice/codec" --backend "$backend" --parts first --warmup 0
   cat "$logs/bench_cold.log"
   note bench $status $seconds "without warm-up"
   compare
@@ -127,20 +130,22 @@ stage_pytorch() {
   for part in codec lm; do
     limited pytorch 200 "pytorch_$part.log" python3 tools/gpu/bench_pytorch.py "$voice/lm" "$voice/codec" --parts $part \
       --out "$logs/pytorch_$part.json" ${PYTORCH_FLAGS:-}
-    grep -vE '^[ {}\]"]' "$logs/pytorch_$part.log" | cut -c1-160 | tail -50
+    grep -v 'Loading' "$logs/pytorch_$part.log" | cut -c1-160 | tail -50
     note pytorch $status $seconds $part
   done
   compare
 }
 
 compare() {
-  ls "$logs"/bench_*.json "$logs"/pytorch_*.json > /dev/null 2>&1 || return
-  python3 tools/gpu/compare.py $(ls "$logs"/bench_*.json "$logs"/pytorch_*.json 2> /dev/null) > "$out/table.md" || true
+  local files
+  mapfile -t files < <(ls "$logs"/bench_*.json "$logs"/pytorch_*.json 2> /dev/null)
+  [ ${#files[@]} -gt 0 ] || return
+  python3 tools/gpu/compare.py "${files[@]}" > "$out/table.md" || true
 }
 
 stage_serve() {
   need_model
-  limited serve 200 serve.log python3 tools/gpu/bench_serve.py $pack/lyre "$voice" --out "$logs/serve.json" --flags "--backend cuda ${SERVE_FLAGS:-}"
+  limited serve 200 serve.log python3 tools/gpu/bench_serve.py $pack/lyre "$voice" --out "$logs/serve.json" --flags "--backend $backend ${SERVE_FLAGS:-}"
   tail -12 "$logs/serve.log"
   note serve $status $seconds "$(grep 'fast start on' "$logs/serve.log" | cut -c1-60)"
 }
@@ -176,7 +181,7 @@ stage_voice() {
   done
 }
 
-[ $# -gt 0 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2; }
 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm --format=csv,noheader 2> /dev/null
 for stage in "$@"; do
   declare -F "stage_$stage" > /dev/null || { note "$stage" 2 0 "no such stage"; continue; }

@@ -20,7 +20,7 @@ done
 # The libraries of all three, each once. One that is missing here is an error, except the driver's.
 ldd "$work"/lyre-gpu/bin/* | awk '$2 == "=>" { print $1, $3 }' | sort -u | while read -r name path; do
   case $name in
-    libc.so* | libm.so* | libpthread.so* | libdl.so* | librt.so* | libresolv.so* | ld-linux* | linux-vdso*) continue ;;
+    libc.so* | libm.so* | libmvec.so* | libpthread.so* | libdl.so* | librt.so* | libresolv.so* | ld-linux* | linux-vdso*) continue ;;
     libcublas* | libcudart* | libcuda.so* | libnvidia*) continue ;;
   esac
   [ -f "$path" ] || { echo "pack.sh: no $name here" >&2; exit 1; }
