@@ -12,3 +12,36 @@ if(LYRE_SANITIZE MATCHES "undefined" AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # represent a difference across sections".
   add_compile_options(-fno-sanitize=function)
 endif()
+# What keeps the sanitizers' builds short; the release build has none of it. They find the same without optimisation.
+if(LYRE_SANITIZE AND CCACHE)
+  # Else ccache takes nothing that was compiled with a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+endif()
+
+# For all but the folders of arithmetic, whose tests would take longer than the compiler saves: it needs a third to a half of
+# the time (web_socket.cc under ASan: 16 s instead of 59 s).
+function(lyre_sanitize_unoptimised target)
+  if(LYRE_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
+endfunction()
+
+# For what no fuzz target looks into.
+function(lyre_no_fuzzer_coverage target)
+  if(LYRE_BUILD_FUZZERS)
+    target_compile_options(${target} PRIVATE -fno-sanitize=fuzzer-no-link)
+  endif()
+endfunction()
+
+# For targets of many files: the headers that nearly all of them read. Every file includes what it needs all the same, the
+# release build sees to that.
+function(lyre_sanitize_precompiled target)
+  if(NOT LYRE_SANITIZE)
+    return()
+  endif()
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    # The time in it would make each of them another one to ccache.
+    target_compile_options(${target} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+  endif()
+endfunction()
