@@ -104,9 +104,15 @@ void Decoder::put(cuda::Queue& queue, int slot_count) const {
     up.channels = block.channels;
     up.delay = block.delay;
     up.y = rows;
+    const bool adds_noise = w.noise != nullptr && block.channels <= kMostNoisyChannels;
+    if (adds_noise) {
+      up.name = "codec.upsample_noise";
+      up.noise = w.noise;
+      up.noise_block = static_cast<int>(i);
+    }
     put_projection(queue, up);
 
-    if (w.noise != nullptr) {
+    if (w.noise != nullptr && !adds_noise) {
       NoiseArgs noise;
       noise.round = round;
       noise.x = rows;

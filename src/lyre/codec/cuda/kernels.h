@@ -65,10 +65,15 @@ struct ProjectionArgs {
   int stride = 1, channels = 0;
   int64_t delay = 0;  // of y
   SnakeParameters snake;
-  float* y = nullptr;        // (S, in_rows * stride, channels), or
-  __half* y_half = nullptr;  // the same, with Snake
+  PackedMatrix noise = nullptr;  // (channels, channels): adds n * (noise y); null: does not
+  int noise_block = 0;           // key of the noise
+  float* y = nullptr;            // (S, in_rows * stride, channels), or
+  __half* y_half = nullptr;      // the same, with Snake
 };
 void put_projection(cuda::Queue& queue, const ProjectionArgs& args);
+
+/// Widest layer of which a projection adds the noise itself.
+inline constexpr int kMostNoisyChannels = 128;
 
 /// y = x + n * (W x)
 struct NoiseArgs {

@@ -1,25 +1,11 @@
 #include "lyre/base/cuda/device_side.cuh"
 #include "lyre/codec/cuda/elementwise.cuh"
 #include "lyre/codec/cuda/kernels.h"
+#include "lyre/codec/cuda/noise.cuh"
 #include "lyre/codec/cuda/square_tiles.cuh"
 
 namespace lyre::snac_cuda {
 namespace {
-
-// As fill_noise() of codec/noise.h.
-__device__ float noise_at(const Slot& slot, int block, int64_t time) {
-  const auto draw = static_cast<uint64_t>(time) / 4;
-  const int lane = static_cast<int>(time % 4);
-  const cuda::Philox philox =
-      cuda::philox4x32(static_cast<uint32_t>(draw), static_cast<uint32_t>(draw >> 32),
-                       static_cast<uint32_t>(block), 0, slot.seed_low, slot.seed_high);
-  const uint32_t a = lane < 2 ? philox.words[0] : philox.words[2];
-  const uint32_t b = lane < 2 ? philox.words[1] : philox.words[3];
-  const float u = (static_cast<float>(a >> 8) + 1.0f) * 0x1.0p-24f;
-  const float angle = 6.28318548f * (static_cast<float>(b >> 8) * 0x1.0p-24f);
-  const float radius = sqrtf(-2.0f * logf(u));
-  return radius * (lane % 2 == 0 ? cosf(angle) : sinf(angle));
-}
 
 template <class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocessor)
@@ -41,8 +27,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   WarpProduct<Shape> product;
   if (has_columns) product.start(a.weights, a.channels, first_column);
   for (int i = thread; i < Shape::kRows; i += Shape::kThreads) {
-    const int64_t time = int64_t{slot.position} * a.rows + first_row + i - a.delay;
-    noise[i] = slot.noise != 0 && time >= 0 ? noise_at(slot, a.block, time) : 0.0f;
+    noise[i] = noise_of_row(slot, a.block, a.rows, first_row + i, a.delay);
   }
   cuda::grid_dependency_wait();
 

@@ -3,19 +3,24 @@
 #include "lyre/base/cuda/device_side.cuh"
 #include "lyre/codec/cuda/elementwise.cuh"
 #include "lyre/codec/cuda/kernels.h"
+#include "lyre/codec/cuda/noise.cuh"
 #include "lyre/codec/cuda/warp_product.cuh"
 
 namespace lyre::snac_cuda {
 namespace {
 
 // Depth of what is in shared memory at once, and how many such stages there are.
-template <class Shape_, int kDepth_, int kStages_>
+// kNoise: a block has all channels of its rows, of one of the stride phases, and adds the noise.
+template <class Shape_, int kDepth_, int kStages_, bool kNoise_ = false>
 struct Pipelined {
   using Shape = Shape_;
   static constexpr int kDepth = kDepth_, kStages = kStages_;
+  static constexpr bool kNoise = kNoise_;
   static constexpr int kStride = operand_stride(kDepth);
   static constexpr int kSharedBytes = kStages * Shape::kRows * kStride * 2;
   static_assert(kDepth % (32 * Shape::kAhead) == 0);
+  static_assert(!kNoise || kSharedBytes >= Shape::kRows * operand_stride(Shape::kColumns) * 2);
+  static_assert(!kNoise || Shape::kColumns <= kMostNoisyChannels);
 };
 
 // One stream: 4 rows of the first block against 17 MB of weights: many narrow columns, weights far
@@ -23,6 +28,11 @@ struct Pipelined {
 using Narrow = Pipelined<TileShape<1, 2, 1, 4, 8, 2>, 512, 2>;
 using Middle = Pipelined<TileShape<2, 4, 1, 4, 4, 3>, 128, 3>;
 using Square = Pipelined<TileShape<4, 4, 2, 4, 2, 2>, 64, 3>;
+
+using NoisyNarrow = Pipelined<TileShape<1, 2, 1, 8, 4, 2>, 128, 3, true>;
+using NoisyMiddle = Pipelined<TileShape<2, 2, 1, 8, 4, 2>, 128, 3, true>;
+using Noisy64 = Pipelined<TileShape<2, 4, 4, 2, 2, 2>, 64, 3, true>;
+using Noisy128 = Pipelined<TileShape<4, 4, 2, 4, 2, 2>, 64, 3, true>;
 
 // 16 bytes, or zeros where there is no source.
 __device__ __forceinline__ void copy_async(__half* to, const __half* from, const void* any) {
@@ -51,9 +61,10 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
   const int row_warp = warp / Shape::kColumnWarps, column_warp = warp % Shape::kColumnWarps;
   const int columns = a.stride * a.channels, depth = a.taps * a.in_channels;
   const int first_row = static_cast<int>(blockIdx.x) * Shape::kRows;  // over all slots
+  const int warp_column = column_warp * Shape::kColumnTiles * 8;      // within the block
   const int first_column =
-      static_cast<int>(blockIdx.y) * Shape::kColumns + column_warp * Shape::kColumnTiles * 8;
-  const bool has_columns = first_column < columns;  // of the warp
+      static_cast<int>(blockIdx.y) * (P::kNoise ? a.channels : Shape::kColumns) + warp_column;
+  const bool has_columns = P::kNoise ? warp_column < a.channels : first_column < columns;
 
   cuda::grid_dependency_release();
   const int first_slot = first_row / a.in_rows;
@@ -82,6 +93,16 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
     source[1][i] = before;
   }
   __syncthreads();
+
+  __shared__ float noise[P::kNoise ? Shape::kRows : 1];
+  if constexpr (P::kNoise) {
+    for (int i = thread; i < Shape::kRows; i += Shape::kThreads) {
+      const int row = first_row + i;
+      if (row >= all_rows) continue;
+      noise[i] = noise_of_row(a.round.slots[row / a.in_rows], a.noise_block, a.in_rows * a.stride,
+                              row % a.in_rows * a.stride + static_cast<int>(blockIdx.y), a.delay);
+    }
+  }
 
   const int chunks = (depth + P::kDepth - 1) / P::kDepth;
   const auto fetch = [&](int chunk) {
@@ -114,6 +135,9 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
     product.run(stage, P::kStride, c * kSteps, min(kSteps, depth / 32 - c * kSteps));
   }
 
+  // The operand of the noise takes the place of the stages.
+  const int operand_row = operand_stride(a.channels);
+  if constexpr (P::kNoise) __syncthreads();
   if (has_columns) {
 #pragma unroll
     for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
@@ -132,13 +156,43 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
           float4 y = add(product.values(tile, half, pair), load4_constant(a.bias + column));
           if (out_row < speech.begin || out_row >= speech.end) y = {0, 0, 0, 0};
           const int64_t at = int64_t{row} * columns + column;
-          if (a.y_half == nullptr) {
+          if constexpr (P::kNoise) {
+            *reinterpret_cast<float4*>(a.y + at) = y;
+            const int tile_row = row - first_row;
+            *reinterpret_cast<uint2*>(stages + tile_row * operand_row + warp_column +
+                                      product.column(pair)) = to_halves(y);
+          } else if (a.y_half == nullptr) {
             *reinterpret_cast<float4*>(a.y + at) = y;
           } else {
             const int channel = column - phase * a.channels;
             y = snake(y, load4_constant(a.snake.alpha + channel),
                       load4_constant(a.snake.inverse + channel));
             *reinterpret_cast<uint2*>(a.y_half + at) = to_halves(y);
+          }
+        }
+      }
+    }
+  }
+
+  if constexpr (P::kNoise) {
+    if (has_columns) product.start(a.noise, a.channels, warp_column);
+    __syncthreads();
+    if (has_columns) {
+      const int warp_row = row_warp * Shape::kRowTiles * 16;
+      product.run(stages + warp_row * operand_row, operand_row, 0, a.channels / 32);
+#pragma unroll
+      for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int tile_row = warp_row + product.row(tile, half);
+          if (first_row + tile_row >= all_rows) continue;
+          const float n = noise[tile_row];
+#pragma unroll
+          for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
+            // What this thread has just written.
+            float4* y = reinterpret_cast<float4*>(a.y + int64_t{first_row + tile_row} * columns +
+                                                  first_column + product.column(pair));
+            *y = multiply_add({n, n, n, n}, product.values(tile, half, pair), *y);
           }
         }
       }
@@ -162,8 +216,10 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
 template <class P>
 dim3 grid_of(const ProjectionArgs& a) {
   const int rows = a.round.slot_count * a.in_rows, columns = a.stride * a.channels;
+  const int column_blocks =
+      P::kNoise ? a.stride : (columns + P::Shape::kColumns - 1) / P::Shape::kColumns;
   return {static_cast<unsigned>((rows + P::Shape::kRows - 1) / P::Shape::kRows),
-          static_cast<unsigned>((columns + P::Shape::kColumns - 1) / P::Shape::kColumns)};
+          static_cast<unsigned>(column_blocks)};
 }
 
 template <class P>
@@ -173,14 +229,22 @@ bool launch_if_enough(cuda::Queue& queue, const ProjectionArgs& a, unsigned enou
   const int64_t in = int64_t{a.round.slot_count} * a.in_rows * a.in_channels;
   const int64_t columns = a.stride * a.channels, depth = a.taps * a.in_channels;
   const int64_t out = int64_t{a.round.slot_count} * a.in_rows * columns;
-  queue.launch(
-      {a.name, 2 * in + 2 * columns * depth + (a.y_half == nullptr ? 4 : 2) * out, 2 * out * depth},
-      {.grid = grid,
-       .block = {P::Shape::kThreads},
-       .shared_bytes = P::kSharedBytes,
-       .overlap_previous = true},
-      projection_kernel<P>, a);
+  const int64_t noise_depth = P::kNoise ? a.channels : 0;
+  queue.launch({a.name,
+                2 * in + 2 * columns * depth + (a.y_half == nullptr ? 4 : 2) * out +
+                    2 * noise_depth * noise_depth,
+                2 * out * (depth + noise_depth)},
+               {.grid = grid,
+                .block = {P::Shape::kThreads},
+                .shared_bytes = P::kSharedBytes,
+                .overlap_previous = true},
+               projection_kernel<P>, a);
   return true;
+}
+
+template <class P>
+Status prepare() {
+  return cuda::allow_shared_bytes(projection_kernel<P>, P::kSharedBytes);
 }
 
 // Blocks from which on a larger tile pays: most multiprocessors have one.
@@ -189,15 +253,28 @@ constexpr unsigned kEnough = 100;
 }  // namespace
 
 void put_projection(cuda::Queue& queue, const ProjectionArgs& args) {
+  if (args.noise != nullptr) {
+    if (args.channels <= 64 ? launch_if_enough<Noisy64>(queue, args, kEnough)
+                            : launch_if_enough<Noisy128>(queue, args, kEnough)) {
+      return;
+    }
+    if (launch_if_enough<NoisyMiddle>(queue, args, kEnough)) return;
+    launch_if_enough<NoisyNarrow>(queue, args, 0);
+    return;
+  }
   if (launch_if_enough<Square>(queue, args, kEnough)) return;
   if (launch_if_enough<Middle>(queue, args, kEnough)) return;
   launch_if_enough<Narrow>(queue, args, 0);
 }
 
 Status prepare_projection() {
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(projection_kernel<Narrow>, Narrow::kSharedBytes));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(projection_kernel<Middle>, Middle::kSharedBytes));
-  return cuda::allow_shared_bytes(projection_kernel<Square>, Square::kSharedBytes);
+  LYRE_RETURN_IF_ERROR(prepare<Narrow>());
+  LYRE_RETURN_IF_ERROR(prepare<Middle>());
+  LYRE_RETURN_IF_ERROR(prepare<Square>());
+  LYRE_RETURN_IF_ERROR(prepare<NoisyNarrow>());
+  LYRE_RETURN_IF_ERROR(prepare<NoisyMiddle>());
+  LYRE_RETURN_IF_ERROR(prepare<Noisy64>());
+  return prepare<Noisy128>();
 }
 
 }  // namespace lyre::snac_cuda
