@@ -28,6 +28,8 @@ if [ -f "$archive" ] && ! cmp -s "$archive" $pack/archive; then
   rm -rf $pack && tar -C /tmp -xf "$archive" && cp "$archive" $pack/archive
 fi
 [ -x $pack/run ] || { echo "check.sh: no $archive" >&2; exit 1; }
+# Also finds the libraries, once, before programs start side by side.
+$pack/run cuda_bench 2>&1 | grep -q '^cuda_bench: ' || { echo "check.sh: the packed programs do not start:" >&2; $pack/run cuda_bench; exit 1; }
 if ls .whl/*.whl > /dev/null 2>&1 && [ ! -d /tmp/site ]; then
   python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target /tmp/site .whl/*.whl
 fi
@@ -64,10 +66,10 @@ stage_tests() {
 }
 
 stage_sanitize() {
-  local filter=${SANITIZE:-'*ModelShapes.Decodes/one_kv_head_*:*ModelShapes.ManySequences/one_kv_head_bf16:*ModelShapes.ManySequences/wide_heads_fp8:*Codec*iny*:*Draw*Codes64*:*Draw*All33*:*DeviceWeights*'}
+  local filter=${SANITIZE:-'*ModelShapes.Decodes/one_kv_head_*:*ModelShapes.ManySequences/one_kv_head_bf16:*ModelShapes.ManySequences/wide_heads_fp8:*Codec*iny*:*Draw*Codes64*:*Draw*All33*:*DeviceWeights*:-*EverySampleOfEveryLength*:*CloseAtEveryStep*:*StreamPlan*'}
   local begin=$SECONDS pids=() tools=(memcheck racecheck initcheck) worst=0
   for tool in "${tools[@]}"; do
-    timeout -k 5 170 compute-sanitizer --tool "$tool" --print-limit 20 --error-exitcode 9 $pack/run gpu_test \
+    timeout -k 5 170 compute-sanitizer --target-processes all --tool "$tool" --print-limit 20 --error-exitcode 9 $pack/run gpu_test \
       --gtest_filter="$filter" > "$logs/sanitize.$tool.log" 2>&1 &
     pids+=($!)
   done
@@ -157,7 +159,7 @@ stage_profile() {
   for plan in "lm1:--parts lm --batches 1 --prompts 48 --steps 2" "lm64:--parts lm --batches 64 --prompts 48 --steps 1 --context 100" \
     "codec:--parts codec --batches 1,216 --pushes 2"; do
     name=${plan%%:*}
-    limited profile 100 "profile_$name.csv" ncu --clock-control none --csv --page raw --metrics $metrics --launch-count 3000 \
+    limited profile 100 "profile_$name.csv" ncu --target-processes all --clock-control none --csv --page raw --metrics $metrics --launch-count 3000 \
       $pack/run cuda_bench "$voice/lm" "$voice/codec" --warmup 0 ${plan#*:} ${PROFILE:-}
     say "$name"
     python3 tools/gpu/profile_table.py "$logs/profile_$name.csv" | head -25 || tail -5 "$logs/profile_$name.csv"

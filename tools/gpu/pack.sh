@@ -10,7 +10,7 @@ build=${1:?the build folder}
 out=${2:-build/gpu-pack}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$out" "$work/lyre-gpu/bin" "$work/lyre-gpu/lib"
+mkdir -p "$out" "$work/lyre-gpu/bin" "$work/lyre-gpu/lib" "$work/lyre-gpu/lib-cxx"
 
 for program in tests/gpu/gpu_test bin/cuda_bench bin/lyre; do
   [ -x "$build/$program" ] || { echo "pack.sh: $build/$program is not built" >&2; exit 1; }
@@ -24,24 +24,31 @@ ldd "$work"/lyre-gpu/bin/* | awk '$2 == "=>" { print $1, $3 }' | sort -u | while
     libcublas* | libcudart* | libcuda.so* | libnvidia*) continue ;;
   esac
   [ -f "$path" ] || { echo "pack.sh: no $name here" >&2; exit 1; }
-  cp -L "$path" "$work/lyre-gpu/lib/$name"
+  case $name in
+    libstdc++* | libgcc_s*) cp -L "$path" "$work/lyre-gpu/lib-cxx/$name" ;;
+    *) cp -L "$path" "$work/lyre-gpu/lib/$name" ;;
+  esac
 done
-strip "$work"/lyre-gpu/bin/* "$work"/lyre-gpu/lib/*
+strip "$work"/lyre-gpu/bin/* "$work"/lyre-gpu/lib/* "$work"/lyre-gpu/lib-cxx/*
 
 cat > "$work/lyre-gpu/run" <<'START'
 #!/bin/sh
 # run PROGRAM ARGUMENTS...: a packed program with the packed libraries; CUDA's from the toolkit, else from PyTorch's.
 here=$(cd "$(dirname "$0")" && pwd)
-[ -f "$here/cuda-path" ] || {
+# Found once. Our C++ library is taken only if the programs do not start with the machine's own, which the tools around
+# them (sanitizer, profiler) were made for.
+[ -f "$here/library-path" ] || {
   torch=$(python3 -c '
 import importlib.util as u
 spec = u.find_spec("nvidia")
 print(":".join(f"{p}/{d}/lib" for p in (spec.submodule_search_locations if spec else []) for d in ("cu13", "cublas")))' 2> /dev/null)
-  echo "/usr/local/cuda/lib64:/usr/local/cuda/lib:$torch" > "$here/cuda-path"
+  path="$here/lib:/usr/local/cuda/lib64:/usr/local/cuda/lib:$torch"
+  LD_LIBRARY_PATH="$path" "$here/bin/cuda_bench" 2>&1 | grep -q '^cuda_bench: ' || path="$here/lib-cxx:$path"
+  echo "$path" > "$here/library-path"
 }
 program=$1
 shift
-LD_LIBRARY_PATH="$here/lib:$(cat "$here/cuda-path")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" exec "$here/bin/$program" "$@"
+LD_LIBRARY_PATH="$(cat "$here/library-path")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" exec "$here/bin/$program" "$@"
 START
 cat > "$work/lyre-gpu/lyre" <<'START'
 #!/bin/sh
