@@ -30,6 +30,7 @@ using namespace lyre::cuda;  // NOLINT
 
 constexpr int kLayers = 28, kHidden = 3072, kHeads = 24, kKvHeads = 8, kHeadDim = 128, kFfn = 8192;
 constexpr int kVocabulary = 156940, kCodebook = 4096, kFirstCode = 128266;
+constexpr int kPitch = 156992;
 constexpr int kMostRows = 256, kMaxPages = 16;
 constexpr int kRepeats = 20;
 
@@ -47,6 +48,7 @@ class KernelsBench {
     queue_ = std::make_unique<Queue>(need(Queue::create(Queue::Priority::kNormal)));
     bandwidth_ = need(measure_gpu_bandwidth(0)).read_bytes_per_second;
     need(prepare_streamed_matmul());
+    need(prepare_attention());
     gemm_ = std::make_unique<Gemm>(need(Gemm::create()));
     std::printf("%s, read %.0f GB/s, context %d\n", gpu_.name.c_str(), bandwidth_ * 1e-9, context_);
     allocate();
@@ -57,8 +59,8 @@ class KernelsBench {
       make_matrices(format);
       std::printf("\n%s\n%-12s %6s %10s %10s %8s\n", format == MatrixFormat::kBf16 ? "bf16" : "fp8",
                   "kernel", "rows", "us", "GB/s", "% read");
-      for (const int rows : {1, 2, 4, 8, 16}) streamed(rows);
-      for (const int rows : {32, 64, 128, 256}) by_library(rows);
+      for (const int rows : {1, 2, 4, 8}) streamed(rows);
+      for (const int rows : {16, 32, 64, 128, 256}) by_library(rows);
     }
     for (const bool fp8 : {false, true}) {
       std::printf("\n%s keys and values\n", fp8 ? "fp8" : "bf16");
@@ -66,10 +68,9 @@ class KernelsBench {
     }
     std::printf("\n");
     make_matrices(MatrixFormat::kBf16);
-    for (const int rows : {1, 8, 64, 256}) {
-      logits(rows);
-      draw(rows);
-    }
+    for (const int rows : {1, 8, 64, 256}) draw(rows);
+    for (const int rows : {1, 8, 64, 256}) logits(rows);
+    for (const int rows : {16, 64, 256}) logits_by_library(rows);
     for (const int rows : {1, 256}) others(rows);
   }
 
@@ -94,8 +95,9 @@ class KernelsBench {
     pool_ = take(int64_t{kMostRows} * kMaxPages * kKvPageTokens * 2 * kKvHeads * kHeadDim * 2);
     kv_scales_ = take(pool_.size_bytes() / 2 / kKvGroup * 2);
     output_ = take(int64_t{kVocabulary + 16} * kHidden * 2);
-    logits_ = take(int64_t{kMostRows} * kVocabulary * 4);
+    logits_ = take(int64_t{kMostRows} * kPitch * 4);
     seen_ = take(int64_t{kMostRows} * ((kVocabulary + 31) / 32) * 4);
+    fill_logits();
     draws_ = take(kMostRows * int64_t{sizeof(DeviceDraws)});
     std::vector<DeviceRow> rows;
     std::vector<DeviceHead> heads;
@@ -130,6 +132,20 @@ class KernelsBench {
     heads_ = upload(heads);
     pages_ = upload(pages);
     sequences_ = upload(sequences);
+  }
+
+  // All different: equals are the slow case of a draw.
+  void fill_logits() {
+    std::vector<float> values(static_cast<size_t>(kVocabulary));
+    uint32_t state = 1;
+    for (float& value : values) {
+      state = state * 1664525u + 1013904223u;
+      value = static_cast<float>(state >> 8) * 0x1p-22f;
+    }
+    for (int row = 0; row < kMostRows; ++row) {
+      cudaMemcpy(logits_.as<float>() + int64_t{row} * kPitch, values.data(),
+                 values.size() * sizeof(float), cudaMemcpyHostToDevice);
+    }
   }
 
   static DeviceMatrix matrix(int rows, int columns, MatrixFormat format) {
@@ -203,15 +219,26 @@ class KernelsBench {
                 1e11 * rate / bandwidth_);
   }
 
-  StreamedInput plain(const DeviceMemory& values, int rows) const {
-    return {values.data(), nullptr, 0, 0, 0, rows};
+  StreamedInput plain(const DeviceMemory& values, int rows, int pitch, MatrixFormat format) const {
+    return {need(streamed_tiles(values.data(), kMostRows, pitch, rows, format)),
+            nullptr,
+            0,
+            0,
+            0,
+            rows};
   }
 
   void streamed(int rows) {
     const ResidualStream stream = {hidden_.as<float>(), weighted_.data(), sums_.as<float>(),
                                    kHidden, kHidden};
-    const StreamedInput normed = {
-        weighted_.data(), sums_.as<float>(), stream.parts(), kHidden, 1e-5f, rows};
+    const MatrixFormat format = layers_[0][0].format;
+    StreamedInput normed = plain(weighted_, rows, kHidden, format);
+    normed.square_sums = sums_.as<float>();
+    normed.parts = stream.parts();
+    normed.hidden = kHidden;
+    normed.epsilon = 1e-5f;
+    const StreamedInput attended = plain(activations_, rows, kHidden, format);
+    const StreamedInput activated = plain(activations_, rows, kFfn, format);
     const QkvOutlet outlet = {rows_.as<DeviceRow>(),
                               angles_.as<float>(),
                               angles_.as<float>(),
@@ -219,28 +246,26 @@ class KernelsBench {
                               kHeads,
                               kv(false)};
     const auto bytes = [this](int m) { return layers_[0][static_cast<size_t>(m)].size_bytes(); };
-    const auto at = [this](int layer, size_t m) { return layers_[static_cast<size_t>(layer)][m]; };
+    const auto at = [this](int layer, size_t m) {
+      return need(streamed_weights(layers_[static_cast<size_t>(layer)][m]));
+    };
     measure("qkv", rows, bytes(0),
             [&](int layer) { streamed_qkv(*queue_, at(layer, 0), normed, outlet); });
     measure("output", rows, bytes(1), [&](int layer) {
-      streamed_residual(*queue_, "output", at(layer, 1), plain(activations_, rows), stream,
-                        norm_.as<float>());
+      streamed_residual(*queue_, "output", at(layer, 1), attended, stream, norm_.as<float>());
     });
     measure("gate_up", rows, bytes(2), [&](int layer) {
       streamed_gate_up(*queue_, at(layer, 2), normed, activations_.data(), kFfn);
     });
     measure("down", rows, bytes(3), [&](int layer) {
-      streamed_residual(*queue_, "down", at(layer, 3), plain(activations_, rows), stream,
-                        norm_.as<float>());
+      streamed_residual(*queue_, "down", at(layer, 3), activated, stream, norm_.as<float>());
     });
     const auto layer_products = [&](int layer, bool with_attention) {
       streamed_qkv(*queue_, at(layer, 0), normed, outlet);
       if (with_attention) put_attention(rows, false);
-      streamed_residual(*queue_, "output", at(layer, 1), plain(activations_, rows), stream,
-                        norm_.as<float>());
+      streamed_residual(*queue_, "output", at(layer, 1), attended, stream, norm_.as<float>());
       streamed_gate_up(*queue_, at(layer, 2), normed, activations_.data(), kFfn);
-      streamed_residual(*queue_, "down", at(layer, 3), plain(activations_, rows), stream,
-                        norm_.as<float>());
+      streamed_residual(*queue_, "down", at(layer, 3), activated, stream, norm_.as<float>());
     };
     const int64_t all = bytes(0) + bytes(1) + bytes(2) + bytes(3);
     measure("four", rows, all, [&](int layer) { layer_products(layer, false); });
@@ -273,7 +298,7 @@ class KernelsBench {
     return int64_t{rows} * context_ * 2 * kKvHeads * kHeadDim * (fp8 ? 9 : 16) / 8;
   }
 
-  void put_attention(int rows, bool fp8) {
+  void put_attention(int rows, bool fp8, int splits = 0) {
     AttentionTask task;
     task.rows = rows_.as<DeviceRow>();
     task.count = rows;
@@ -282,12 +307,15 @@ class KernelsBench {
     task.kv = kv(fp8);
     task.out = activations_.data();
     task.out_pitch = kHidden;
-    task.splits = rows <= 16 ? 8 : rows <= 32 ? 4 : rows <= 96 ? 2 : 1;
+    task.splits = splits > 0 ? splits : rows <= 8 ? 8 : rows <= 16 ? 4 : rows <= 32 ? 2 : 1;
     attend(*queue_, task, context_);
   }
 
   void attention(int rows, bool fp8) {
-    measure("attention", rows, kv_bytes(rows, fp8), [&](int) { put_attention(rows, fp8); });
+    for (const int splits : {1, 2, 4, 8}) {
+      measure("split " + std::to_string(splits), rows, kv_bytes(rows, fp8),
+              [&](int) { put_attention(rows, fp8, splits); });
+    }
   }
 
   void logits(int rows) {
@@ -296,8 +324,20 @@ class KernelsBench {
     const LogitsTask task = {heads_.as<DeviceHead>(), rows,        sequences_.as<DeviceSequence>(),
                              logits_.as<float>(),     kVocabulary, false};
     const int64_t bytes = int64_t{std::min(rows, 7)} * kCodebook * kHidden * 2;
-    measure("logits", rows, bytes,
-            [&](int) { legal_logits(*queue_, output, plain(weighted_, rows), task); });
+    const StreamedWeights weights = need(streamed_weights(output));
+    const StreamedInput input = plain(weighted_, 1, kHidden, MatrixFormat::kBf16);
+    measure("logits", rows, bytes, [&](int) { legal_logits(*queue_, weights, input, task); });
+  }
+
+  void logits_by_library(int rows) {
+    constexpr int kFirst = kFirstCode / 64 * 64 - 64;
+    DeviceMatrix codes = matrix(kFirstCode + 7 * kCodebook - kFirst, kHidden, MatrixFormat::kBf16);
+    codes.data = output_.as<char>() + int64_t{kFirst} * kHidden * 2;
+    need(gemm_->prepare(codes, rows, Gemm::Out::kF32, kPitch));
+    measure("logits_lib", rows, codes.size_bytes(), [&](int) {
+      gemm_->run(*queue_, "logits", codes, weighted_.data(), nullptr, rows, Gemm::Out::kF32,
+                 logits_.as<float>() + kFirst, kPitch);
+    });
   }
 
   void draw(int rows) {
@@ -307,6 +347,7 @@ class KernelsBench {
                            seen_.as<uint32_t>(),
                            (kVocabulary + 31) / 32,
                            logits_.as<float>(),
+                           kPitch,
                            kVocabulary,
                            draws_.as<DeviceDraws>()};
     measure("draw", rows, 0, [&](int) {

@@ -78,6 +78,7 @@ TEST_P(Attention, OverPages) {
   const cuda::DeviceMemory queries = on_device(
       std::vector<float>(static_cast<size_t>(count) * static_cast<size_t>(shape.heads * dim)));
   const int pitch = cuda::round_up(shape.heads * dim, cuda::kPadColumns);
+  ASSERT_TRUE(cuda::prepare_attention().ok());
   cuda::Queue queue = test_queue();
   cuda::distribute_qkv(queue, device_products.as<float>(), width, count,
                        {device_rows.as<DeviceRow>(), device_cosines.as<float>(),

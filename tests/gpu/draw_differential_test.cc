@@ -153,7 +153,8 @@ class World {
     ASSERT_TRUE(queue.ok());
     const cuda::DeviceMemory heads = on_device(*queue, heads_),
                              sequences = on_device(*queue, device_),
-                             seen = on_device(*queue, seen_), logits = on_device(*queue, logits_),
+                             seen = on_device(*queue, seen_),
+                             logits = on_device(*queue, logits_by_head()),
                              draws = on_device(*queue, draws_);
     cuda::DrawTask task;
     task.heads = heads.as<cuda::DeviceHead>();
@@ -162,12 +163,25 @@ class World {
     task.seen = seen.as<uint32_t>();
     task.seen_words = seen_words_;
     task.logits = logits.as<float>();
+    task.logits_pitch = vocabulary_;
     task.vocabulary = vocabulary_;
     task.draws = draws.as<cuda::DeviceDraws>();
     for (int i = 0; i < times; ++i) cuda::draw_tokens(*queue, task);
     read_back(*queue, sequences, device_);
     read_back(*queue, seen, seen_);
     read_back(*queue, draws, draws_);
+  }
+
+  std::vector<float> logits_by_head() const {
+    const auto vocabulary = static_cast<size_t>(vocabulary_);
+    std::vector<float> ordered(heads_.size() * vocabulary);
+    for (size_t head = 0; head < heads_.size(); ++head) {
+      if (heads_[head].sequence < 0) continue;
+      const size_t from = static_cast<size_t>(heads_[head].sequence) * vocabulary;
+      std::copy_n(logits_.begin() + static_cast<std::ptrdiff_t>(from), vocabulary,
+                  ordered.begin() + static_cast<std::ptrdiff_t>(head * vocabulary));
+    }
+    return ordered;
   }
 
   // What the device should have done for a sequence that may draw.

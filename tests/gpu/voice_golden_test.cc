@@ -361,7 +361,7 @@ TEST_P(VoiceGolden, FewNeighboursChangeNoBit) {
   };
   const std::vector<float> alone = logits_of_last(1);
   ASSERT_FALSE(alone.empty());
-  for (const size_t batch : {2u, 8u, 9u, 16u}) EXPECT_EQ(logits_of_last(batch), alone) << batch;
+  for (const size_t batch : {2u, 5u, 8u}) EXPECT_EQ(logits_of_last(batch), alone) << batch;
 }
 
 TEST_P(VoiceGolden, DrawsNothingBeyondMaxTokens) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 
 #include "lyre/base/cuda/device_side.cuh"
@@ -54,6 +56,31 @@ __device__ __forceinline__ void copy_bulk(void* to, const void* from, uint32_t b
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
           "r"(shared_address(to)),
       "l"(from), "r"(bytes), "r"(shared_address(barrier))
+      : "memory");
+}
+
+/// The box at (row, line) of a tensor map (base/cuda/tensor_map.h); one thread. The map lies in
+/// constant memory: a __grid_constant__ parameter.
+__device__ __forceinline__ void copy_box(void* to, const CUtensorMap* map, int row, int line,
+                                         uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%2, %3, %4}], [%5];" ::"r"(shared_address(to)),
+      "l"(map), "r"(0), "r"(row), "r"(line), "r"(shared_address(barrier))
+      : "memory");
+}
+
+/// The same of what is read once: it leaves the L2 cache first.
+__device__ __forceinline__ void copy_box_once(void* to, const CUtensorMap* map, int row, int line,
+                                              uint64_t* barrier) {
+  asm volatile(
+      "{\n"
+      ".reg .b64 policy;\n"
+      "createpolicy.fractional.L2::evict_first.b64 policy, 1.0;\n"
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], policy;\n"
+      "}" ::"r"(shared_address(to)),
+      "l"(map), "r"(0), "r"(row), "r"(line), "r"(shared_address(barrier))
       : "memory");
 }
 

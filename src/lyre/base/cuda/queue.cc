@@ -18,6 +18,11 @@ Result<Queue> Queue::create(Priority priority) {
       status_of(cudaStreamCreateWithPriority(&queue.stream_, cudaStreamNonBlocking,
                                              priority == Priority::kHigh ? greatest : least),
                 "a stream"));
+  int device = 0;
+  LYRE_RETURN_IF_ERROR(status_of(cudaGetDevice(&device), "asking for the GPU"));
+  LYRE_RETURN_IF_ERROR(status_of(
+      cudaDeviceGetAttribute(&queue.multiprocessors_, cudaDevAttrMultiProcessorCount, device),
+      "asking the GPU"));
   return queue;
 }
 
@@ -31,6 +36,7 @@ Queue::~Queue() {
 
 void Queue::swap(Queue& other) noexcept {
   std::swap(stream_, other.stream_);
+  std::swap(multiprocessors_, other.multiprocessors_);
   std::swap(error_, other.error_);
   std::swap(failed_, other.failed_);
   std::swap(recording_, other.recording_);

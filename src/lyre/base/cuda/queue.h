@@ -44,6 +44,7 @@ class Queue {
   ~Queue();
 
   cudaStream_t stream() const noexcept { return stream_; }
+  int multiprocessors() const noexcept { return multiprocessors_; }  // of its device
 
   /// kernel<<<shape>>>(arguments...). An error is kept and everything after it is left out; it
   /// comes out of status().
@@ -103,6 +104,7 @@ class Queue {
   void end_record();
 
   cudaStream_t stream_ = nullptr;
+  int multiprocessors_ = 1;
   cudaError_t error_ = cudaSuccess;
   const char* failed_ = "";
   bool recording_ = false;

@@ -23,7 +23,10 @@ struct AttentionTask {
 /// Whether the kernels are built for heads of this size: 32, 64, 128 or 256.
 bool attention_serves(int head_dim) noexcept;
 
-/// kInvalidArgument unless attention_serves(). Bytes of the profile count `context` tokens a row.
+/// Once, on the current device.
+Status prepare_attention();
+
+/// Heads that attention_serves() only. Bytes of the profile count `context` tokens a row.
 void attend(Queue& queue, const AttentionTask& task, int64_t context);
 
 }  // namespace lyre::cuda

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,15 +38,27 @@ using cuda::Queue;
 // and work memory, and what the driver takes for modules and graphs.
 constexpr int64_t kSpareBytes = int64_t{3} << 30;
 
-// Sequences that a captured step is for; others are rounded up.
-constexpr int kBuckets[] = {1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256};
-constexpr int kBucketStep = 64;  // beyond them
-
+// Sequences that a captured step is for; others are rounded up: 1, 2, 4 ... 64, 96, 128, 192 ...
 int bucket_of(int sequences) {
-  for (const int bucket : kBuckets) {
-    if (sequences <= bucket) return bucket;
+  int size = 1;
+  while (size < sequences) size *= 2;
+  const int half_way = size / 4 * 3;
+  return half_way >= 96 && sequences <= half_way ? half_way : size;
+}
+
+// Rows of the output matrix that the sequence may choose from, if they lie together.
+std::optional<cuda::CodeRange> code_range(const SequenceOptions& options) {
+  constexpr int kMostSpread = 512;  // rows beside the codes
+  if (!options.sampling.legal_slots) return std::nullopt;
+  const CodeLayout& layout = options.layout;
+  int first = layout.first_code, end = layout.end();
+  for (const TokenId stop : layout.stop_ids) {
+    first = std::min(first, stop);
+    end = std::max(end, stop + 1);
   }
-  return cuda::round_up(sequences, kBucketStep);
+  first = first / cuda::CodeRange::kAlignment * cuda::CodeRange::kAlignment;
+  if (end - first > CodeLayout::kSlots * layout.codebook_size + kMostSpread) return std::nullopt;
+  return cuda::CodeRange{first, end};
 }
 
 std::string mebibytes(int64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
@@ -79,9 +92,12 @@ class CudaModel final : public LanguageModel {
     size_t slice;
     Sequence* sequence;
   };
+  using CodeRange = cuda::CodeRange;
+  // Captured when first needed.
   struct Bucket {
     int sequences = 0;
-    Graph legal, all_ids;  // by whether a sequence has no legal slots
+    Graph common;  // every sequence has legal slots in codes_
+    Graph any;
   };
 
   CudaModel(const LlamaConfig& config, const LanguageModelOptions& options, int device,
@@ -95,8 +111,7 @@ class CudaModel final : public LanguageModel {
   Status select() const { return cuda::status_of(cudaSetDevice(device_), "selecting the GPU"); }
   void put_mixed_step(std::span<const Slice> batch, std::span<const SliceWork> work);
   Status put_decode_step();
-  Status capture(Bucket& bucket);
-  Result<Bucket*> bucket_for(int sequences);
+  Result<Graph*> graph_for(int sequences, bool common);
   cuda::DrawTask draw_task(const DeviceHead* heads, int count) const;
 
   LanguageModelInfo info_;
@@ -124,7 +139,10 @@ class CudaModel final : public LanguageModel {
   // The step between begin_step() and end_step().
   std::vector<DrawingSlice> drawing_;
   std::span<SliceResult> results_;
-  bool all_ids_ = false;
+  bool common_ = true;
+
+  std::vector<int> head_of_;        // by sequence: its row of the logits in the last step
+  std::optional<CodeRange> codes_;  // of the first sequence that was opened, and mostly of all
 };
 
 Result<std::unique_ptr<LanguageModel>> CudaModel::open(const LanguageModelOptions& asked,
@@ -159,6 +177,7 @@ Result<std::unique_ptr<LanguageModel>> CudaModel::open(const LanguageModelOption
                         cuda::upload_weights(stored, options.weights, threads, queue));
   Forward::Limits limits;
   limits.most_rows = std::max(options.max_batch_tokens, bucket_of(options.max_sequences));
+  limits.most_heads = bucket_of(options.max_sequences);
   limits.max_sequences = options.max_sequences;
   limits.max_sequence_tokens = options.max_sequence_tokens;
   limits.max_pages = SequenceTable::pages_for(options.max_sequence_tokens);
@@ -235,6 +254,7 @@ Status CudaModel::allocate() {
   LYRE_RETURN_IF_ERROR(pinned(host_draws_, draw_bytes));
   LYRE_RETURN_IF_ERROR(pinned(host_logits_, int64_t{info_.vocabulary} * 4));
   drawing_.reserve(static_cast<size_t>(most_heads_));
+  head_of_.resize(static_cast<size_t>(sequences));
   for (int bucket = 1; bucket <= most_heads_; bucket = bucket_of(bucket + 1)) {
     buckets_.emplace_back().sequences = bucket;
   }
@@ -245,6 +265,7 @@ Result<SequenceId> CudaModel::open(const SequenceOptions& options) {
   LYRE_RETURN_IF_ERROR(select());
   LYRE_ASSIGN_OR_RETURN(const SequenceId id, table_.open(options));
   const Sequence& opened = table_.at(id);
+  if (!codes_) codes_ = code_range(opened.options);
   DeviceSequence state = {};
   state.token = -1;
   state.max_tokens = options.max_tokens;
@@ -287,6 +308,7 @@ cuda::DrawTask CudaModel::draw_task(const DeviceHead* heads, int count) const {
   task.seen = seen_.as<uint32_t>();
   task.seen_words = seen_words_;
   task.logits = forward_.logits_data();
+  task.logits_pitch = forward_.logits_pitch();
   task.vocabulary = info_.vocabulary;
   task.draws = draws_.as<DeviceDraws>();
   return task;
@@ -297,7 +319,7 @@ Status CudaModel::begin_step(std::span<const Slice> batch, std::span<SliceResult
   LYRE_ASSIGN_OR_RETURN(const std::span<const SliceWork> work, table_.plan(batch, results));
   results_ = results;
   drawing_.clear();
-  all_ids_ = false;
+  common_ = true;
   bool prompts = false, fed = false;
   int draws = SliceResult::kMostTokens;
   for (size_t i = 0; i < work.size(); ++i) {
@@ -306,7 +328,8 @@ Status CudaModel::begin_step(std::span<const Slice> batch, std::span<SliceResult
     if (!work[i].draws) continue;
     drawing_.push_back({i, work[i].sequence});
     draws = std::min(draws, batch[i].most_tokens);
-    all_ids_ = all_ids_ || !work[i].sequence->options.sampling.legal_slots;
+    common_ = common_ && codes_ && code_range(work[i].sequence->options) == codes_;
+    head_of_[static_cast<size_t>(batch[i].sequence)] = static_cast<int>(drawing_.size()) - 1;
   }
   if (!fed) return queue_.status();
 
@@ -348,41 +371,35 @@ void CudaModel::put_mixed_step(std::span<const Slice> batch, std::span<const Sli
                            seen_.as<uint32_t>(), seen_words_});
   forward_.run(queue_, rows_.as<DeviceRow>(), padded);
   if (head == 0) return;
-  forward_.logits(queue_, heads_.as<DeviceHead>(), head, sequences_.as<DeviceSequence>(), all_ids_);
+  forward_.logits(queue_, {heads_.as<DeviceHead>(), head, false, common_, codes_},
+                  sequences_.as<DeviceSequence>());
   cuda::draw_tokens(queue_, draw_task(heads_.as<DeviceHead>(), head));
 }
 
 Status CudaModel::put_decode_step() {
-  LYRE_ASSIGN_OR_RETURN(Bucket * bucket, bucket_for(static_cast<int>(drawing_.size())));
-  (all_ids_ ? bucket->all_ids : bucket->legal).launch(queue_);
+  LYRE_ASSIGN_OR_RETURN(const Graph* graph, graph_for(static_cast<int>(drawing_.size()), common_));
+  graph->launch(queue_);
   return queue_.status();
 }
 
-Result<CudaModel::Bucket*> CudaModel::bucket_for(int sequences) {
+Result<Graph*> CudaModel::graph_for(int sequences, bool common) {
   const int size = bucket_of(sequences);
   const auto bucket = std::find_if(buckets_.begin(), buckets_.end(),
                                    [size](const Bucket& b) { return b.sequences == size; });
-  LYRE_CHECK(bucket != buckets_.end());
-  if (bucket->legal.empty()) LYRE_RETURN_IF_ERROR(capture(*bucket));
-  return &*bucket;
-}
-
-Status CudaModel::capture(Bucket& bucket) {
-  const int rows = Forward::padded_rows(bucket.sequences);
-  const auto put = [&](bool all_ids) {
-    return [this, &bucket, rows, all_ids](Queue& queue) {
-      const auto* heads = decode_heads_.as<DeviceHead>();
-      cuda::decode_rows(
-          queue, {heads, bucket.sequences, sequences_.as<DeviceSequence>(), rows_.as<DeviceRow>()});
-      LYRE_CHECK(rows == bucket.sequences);
-      forward_.run(queue, rows_.as<DeviceRow>(), rows);
-      forward_.logits(queue, heads, bucket.sequences, sequences_.as<DeviceSequence>(), all_ids);
-      cuda::draw_tokens(queue, draw_task(heads, bucket.sequences));
-    };
-  };
-  LYRE_ASSIGN_OR_RETURN(bucket.legal, Graph::capture(queue_, put(false)));
-  LYRE_ASSIGN_OR_RETURN(bucket.all_ids, Graph::capture(queue_, put(true)));
-  return ok_status();
+  LYRE_CHECK(bucket != buckets_.end() && Forward::padded_rows(size) == size);
+  Graph& graph = common ? bucket->common : bucket->any;
+  if (!graph.empty()) return &graph;
+  LYRE_ASSIGN_OR_RETURN(
+      graph, Graph::capture(queue_, [&](Queue& queue) {
+        const auto* heads = decode_heads_.as<DeviceHead>();
+        const auto* sequences_data = sequences_.as<DeviceSequence>();
+        cuda::decode_rows(queue,
+                          {heads, size, sequences_.as<DeviceSequence>(), rows_.as<DeviceRow>()});
+        forward_.run(queue, rows_.as<DeviceRow>(), size);
+        forward_.logits(queue, {heads, size, true, common, codes_}, sequences_data);
+        cuda::draw_tokens(queue, draw_task(heads, size));
+      }));
+  return &graph;
 }
 
 Status CudaModel::end_step() {
@@ -403,8 +420,10 @@ std::span<const float> CudaModel::last_logits(SequenceId sequence) const noexcep
   LYRE_CHECK(table_.is_open(sequence));
   const int64_t bytes = int64_t{info_.vocabulary} * 4;
   if (!select()) return {};
-  queue_.copy_to_host(host_logits_.data(),
-                      forward_.logits_data() + int64_t{sequence} * info_.vocabulary, bytes);
+  queue_.copy_to_host(
+      host_logits_.data(),
+      forward_.logits_data() + head_of_[static_cast<size_t>(sequence)] * forward_.logits_pitch(),
+      bytes);
   if (!queue_.finish()) return {};
   return {host_logits_.as<float>(), static_cast<size_t>(info_.vocabulary)};
 }
@@ -426,12 +445,15 @@ std::vector<WarmupStep> CudaModel::warmup_steps() {
   for (const Bucket& bucket : buckets_) {
     add("lm.graph." + std::to_string(bucket.sequences),
         [this, size = bucket.sequences]() -> Status {
-          LYRE_ASSIGN_OR_RETURN(Bucket * captured, bucket_for(size));
+          LYRE_ASSIGN_OR_RETURN(const Graph* any, graph_for(size, false));
           auto* heads = host_decode_heads_.as<DeviceHead>();
           for (int i = 0; i < size; ++i) heads[i] = {i, -1};
           queue_.copy_to_device(decode_heads_.data(), heads, size * int64_t{sizeof(DeviceHead)});
-          captured->legal.launch(queue_);
-          captured->all_ids.launch(queue_);
+          any->launch(queue_);
+          // Without a range of codes it is captured when the first sequences are stepped.
+          if (!codes_ && Forward::prefers_range(size)) return queue_.status();
+          LYRE_ASSIGN_OR_RETURN(const Graph* common, graph_for(size, true));
+          common->launch(queue_);
           return queue_.status();
         });
   }

@@ -96,6 +96,17 @@ struct DeviceHead {
   int32_t sequence;  // -1: none
 };
 
+/// Rows of the output matrix from which sequences with legal slots choose: [first, end), the stop
+/// ids included. Whole multiples of kAlignment before and a few rows that nobody wants are cheaper
+/// than a product of their own.
+struct CodeRange {
+  static constexpr int kAlignment = 64;  // of `first`
+
+  int first = 0, end = 0;
+
+  bool operator==(const CodeRange&) const = default;
+};
+
 /// Drawn tokens of one head over the draws of a step.
 struct DeviceDraws {
   int32_t count;
@@ -109,7 +120,8 @@ struct DrawTask {
   DeviceSequence* sequences = nullptr;  // (max_sequences)
   uint32_t* seen = nullptr;             // (max_sequences, seen_words): prompt and drawn ids
   int seen_words = 0;
-  const float* logits = nullptr;  // (max_sequences, V): the legal ids of each head's sequence valid
+  const float* logits = nullptr;  // (S, logits_pitch): the legal ids of each head's sequence valid
+  int64_t logits_pitch = 0;
   int vocabulary = 0;
   DeviceDraws* draws = nullptr;  // (S)
 };

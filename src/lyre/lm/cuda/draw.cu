@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(kDrawThreads) draw_tokens_kernel(DrawTask task
                              sequence.top_k,       sequence.seed,  sequence.drawn};
   LogitSource source;
   source.places = legal_places(sequence, sampling.drawn % kSlots, task.vocabulary);
-  source.logits = task.logits + int64_t{id} * task.vocabulary;
+  source.logits = task.logits + head * task.logits_pitch;
   source.seen = task.seen + int64_t{id} * task.seen_words;
   source.penalty = sequence.repetition_penalty;
 

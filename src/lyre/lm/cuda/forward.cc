@@ -4,20 +4,19 @@
 #include <cmath>
 
 #include "lyre/lm/cuda/attention.h"
-#include "lyre/lm/cuda/streamed_matmul.h"
 
 namespace lyre::cuda {
 namespace {
 
 // Of products by cuBLASLt; other counts are rounded up to the next.
-constexpr int kRowSteps[] = {32, 48, 64, 96, 128, 160, 192, 224, 256};
+constexpr int kRowSteps[] = {16, 32, 48, 64, 96, 128, 160, 192, 224, 256};
 constexpr int kRowStep = 64;  // beyond them
 
 // Blocks that share a row's context, so that few rows occupy the whole device, too.
 int splits_for(int rows) {
   if (rows <= kMostStreamedTokens) return 8;
-  if (rows <= 32) return 4;
-  return rows <= 96 ? 2 : 1;
+  if (rows <= 16) return 4;
+  return rows <= 32 ? 2 : 1;
 }
 
 int pitch_of(int columns) { return round_up(columns, kPadColumns); }
@@ -54,7 +53,8 @@ int64_t Forward::work_bytes(const LlamaConfig& config, const DeviceWeights& weig
                       int64_t{config.query_rows()} * 4 + pitch_of(config.query_rows()) * 2 +
                       pitch_of(config.ffn) * 2 + products_bytes(weights) + widest_pitch(config) + 4;
   return row * padded_rows(limits.most_rows) +
-         int64_t{limits.max_sequences} * config.vocabulary * 4 +
+         int64_t{padded_rows(limits.most_heads)} *
+             (config.vocabulary + CodeRange::kAlignment + config.hidden) * 4 +
          int64_t{limits.max_sequences} * limits.max_pages * 4 +
          int64_t{limits.max_sequence_tokens} * config.head_dim * 4 + (int64_t{48} << 20);
 }
@@ -62,10 +62,12 @@ int64_t Forward::work_bytes(const LlamaConfig& config, const DeviceWeights& weig
 Result<Forward> Forward::create(const LlamaConfig& config, DeviceWeights weights,
                                 const Limits& limits, Queue& queue) {
   LYRE_RETURN_IF_ERROR(prepare_streamed_matmul());
+  LYRE_RETURN_IF_ERROR(prepare_attention());
   LYRE_ASSIGN_OR_RETURN(Gemm gemm, Gemm::create());
   Forward forward(config, std::move(weights), limits, std::move(gemm));
   LYRE_RETURN_IF_ERROR(forward.allocate(queue));
   LYRE_RETURN_IF_ERROR(forward.prepare_products());
+  LYRE_RETURN_IF_ERROR(forward.prepare_streams());
   return forward;
 }
 
@@ -89,14 +91,14 @@ Status Forward::allocate(Queue& queue) {
       zeroed(page_table_, int64_t{limits_.max_sequences} * limits_.max_pages * 4, "page table"));
   LYRE_RETURN_IF_ERROR(zeroed(hidden_, rows * config_.hidden * 4, kWork));
   LYRE_RETURN_IF_ERROR(zeroed(weighted_, rows * pitch_of(config_.hidden) * 2, kWork));
-  LYRE_RETURN_IF_ERROR(
-      zeroed(square_sums_, int64_t{kMostStreamedTokens} * residual().parts() * 4, kWork));
+  LYRE_RETURN_IF_ERROR(zeroed(square_sums_, rows * residual().parts() * 4, kWork));
   LYRE_RETURN_IF_ERROR(zeroed(queries_, rows * config_.query_rows() * 4, kWork));
   LYRE_RETURN_IF_ERROR(zeroed(attended_, rows * pitch_of(config_.query_rows()) * 2, kWork));
   LYRE_RETURN_IF_ERROR(zeroed(activations_, rows * pitch_of(config_.ffn) * 2, kWork));
   LYRE_RETURN_IF_ERROR(zeroed(products_, rows * products_bytes(weights_), kWork));
-  LYRE_RETURN_IF_ERROR(
-      zeroed(logits_, int64_t{limits_.max_sequences} * config_.vocabulary * 4, "logits"));
+  const int64_t heads = padded_rows(limits_.most_heads);
+  LYRE_RETURN_IF_ERROR(zeroed(gathered_, heads * pitch_of(config_.hidden) * 2, kWork));
+  LYRE_RETURN_IF_ERROR(zeroed(logits_, heads * logits_pitch() * 4, "logits"));
   if (weights_.layers.front().qkv.format == MatrixFormat::kFp8) {
     LYRE_RETURN_IF_ERROR(zeroed(quantized_, rows * widest_pitch(config_), kWork));
     LYRE_RETURN_IF_ERROR(zeroed(quantized_scales_, rows * 4, kWork));
@@ -132,6 +134,30 @@ Status Forward::prepare_products() {
         gemm_.prepare(layer.gate_up, rows, Gemm::Out::kBf16, layer.gate_up.padded_rows()));
     LYRE_RETURN_IF_ERROR(gemm_.prepare(layer.down, rows, Gemm::Out::kAddF32, config_.hidden));
   }
+  return ok_status();
+}
+
+Status Forward::prepare_streams() {
+  for (const DeviceLayer& layer : weights_.layers) {
+    LayerStreams& streams = streams_.emplace_back();
+    LYRE_ASSIGN_OR_RETURN(streams.qkv, streamed_weights(layer.qkv));
+    LYRE_ASSIGN_OR_RETURN(streams.attention_output, streamed_weights(layer.attention_output));
+    LYRE_ASSIGN_OR_RETURN(streams.gate_up, streamed_weights(layer.gate_up));
+    LYRE_ASSIGN_OR_RETURN(streams.down, streamed_weights(layer.down));
+  }
+  LYRE_ASSIGN_OR_RETURN(output_stream_, streamed_weights(weights_.output));
+  const int rows = padded_rows(limits_.most_rows);
+  const DeviceLayer& layer = weights_.layers.front();
+  const auto tiles = [rows](const DeviceMemory& values, const DeviceMatrix& matrix, int tokens) {
+    return streamed_tiles(values.data(), rows, matrix.pitch, tokens, matrix.format);
+  };
+  for (int tokens = 1; tokens <= std::min(rows, kMostStreamedTokens); ++tokens) {
+    const auto i = static_cast<size_t>(tokens - 1);
+    LYRE_ASSIGN_OR_RETURN(weighted_tiles_[i], tiles(weighted_, layer.qkv, tokens));
+    LYRE_ASSIGN_OR_RETURN(attended_tiles_[i], tiles(attended_, layer.attention_output, tokens));
+    LYRE_ASSIGN_OR_RETURN(activation_tiles_[i], tiles(activations_, layer.down, tokens));
+  }
+  LYRE_ASSIGN_OR_RETURN(head_tiles_, tiles(weighted_, weights_.output, 1));
   return ok_status();
 }
 
@@ -188,19 +214,19 @@ void Forward::run(Queue& queue, const DeviceRow* rows, int count) {
 void Forward::run_streamed(Queue& queue, const DeviceRow* rows, int count) {
   const ResidualStream stream = residual();
   const auto epsilon = static_cast<float>(config_.rms_norm_eps);
+  const auto tiles = static_cast<size_t>(count - 1);
   const StreamedInput normed = {
-      stream.weighted, stream.square_sums, stream.parts(), stream.width, epsilon, count};
-  const auto plain = [&](const DeviceMemory& values) {
-    return StreamedInput{values.data(), nullptr, 0, 0, 0, count};
-  };
+      weighted_tiles_[tiles], stream.square_sums, stream.parts(), stream.width, epsilon, count};
+  const StreamedInput attended = {attended_tiles_[tiles], nullptr, 0, 0, 0, count};
+  const StreamedInput activations = {activation_tiles_[tiles], nullptr, 0, 0, 0, count};
   for (int l = 0; l < config_.layers; ++l) {
-    const DeviceLayer& layer = weights_.layers[static_cast<size_t>(l)];
+    const LayerStreams& layer = streams_[static_cast<size_t>(l)];
     streamed_qkv(queue, layer.qkv, normed, qkv_outlet(rows, l));
     attend_layer(queue, rows, count, l);
-    streamed_residual(queue, "lm.output", layer.attention_output, plain(attended_), stream,
-                      layer.post_attention_norm);
+    streamed_residual(queue, "lm.output", layer.attention_output, attended, stream,
+                      weights_.layers[static_cast<size_t>(l)].post_attention_norm);
     streamed_gate_up(queue, layer.gate_up, normed, activations_.data(), pitch_of(config_.ffn));
-    streamed_residual(queue, "lm.down", layer.down, plain(activations_), stream, norm_after(l));
+    streamed_residual(queue, "lm.down", layer.down, activations, stream, norm_after(l));
   }
 }
 
@@ -240,12 +266,29 @@ void Forward::run_gemm(Queue& queue, const DeviceRow* rows, int count) {
   normalise(queue, stream, count, weights_.final_norm, epsilon);
 }
 
-void Forward::logits(Queue& queue, const DeviceHead* heads, int count,
-                     const DeviceSequence* sequences, bool all_ids) {
+int64_t Forward::logits_pitch() const noexcept {
+  return round_up(config_.vocabulary, CodeRange::kAlignment);
+}
+
+void Forward::logits(Queue& queue, const Heads& heads, const DeviceSequence* sequences) {
   const ResidualStream stream = residual();
+  if (heads.legal_only && heads.codes && prefers_range(heads.count)) {
+    // Not after a streamed run: with more heads than it has rows there is none.
+    const void* values = stream.weighted;
+    if (!heads.in_order) {
+      gather_heads(queue, values, stream.pitch, heads.heads, heads.count, gathered_.data());
+      values = gathered_.data();
+    }
+    DeviceMatrix codes = weights_.output;
+    codes.data =
+        static_cast<const std::byte*>(codes.data) + int64_t{heads.codes->first} * codes.pitch * 2;
+    codes.rows = heads.codes->end - heads.codes->first;
+    gemm_.run(queue, "lm.logits", codes, values, nullptr, padded_rows(heads.count), Gemm::Out::kF32,
+              logits_.as<float>() + heads.codes->first, static_cast<int>(logits_pitch()));
+    return;
+  }
   StreamedInput input;
-  input.values = stream.weighted;
-  input.tokens = count;
+  input.tiles = head_tiles_;
   if (streamed_) {
     input.square_sums = stream.square_sums;
     input.parts = stream.parts();
@@ -253,13 +296,14 @@ void Forward::logits(Queue& queue, const DeviceHead* heads, int count,
     input.epsilon = static_cast<float>(config_.rms_norm_eps);
   }
   LogitsTask task;
-  task.heads = heads;
-  task.count = count;
+  task.heads = heads.heads;
+  task.count = heads.count;
   task.sequences = sequences;
   task.logits = logits_.as<float>();
+  task.logits_pitch = logits_pitch();
   task.vocabulary = config_.vocabulary;
-  task.all_ids = all_ids;
-  legal_logits(queue, weights_.output, input, task);
+  task.all_ids = !heads.legal_only;
+  legal_logits(queue, output_stream_, input, task);
 }
 
 }  // namespace lyre::cuda

@@ -16,10 +16,6 @@ Status status_of_cublas(cublasStatus_t status, const std::string& what) {
                "cuBLASLt: " + what + ": " + cublasLtGetStatusString(status)};
 }
 
-int rows_of(const DeviceMatrix& matrix, Gemm::Out out) {
-  return out == Gemm::Out::kAddF32 ? matrix.rows : matrix.padded_rows();
-}
-
 }  // namespace
 
 Result<Gemm> Gemm::create() {
@@ -49,7 +45,7 @@ void Gemm::destroy(Plan& plan) noexcept {
 }
 
 Gemm::Key Gemm::key_of(const DeviceMatrix& matrix, int tokens, Out out, int ld) {
-  return {rows_of(matrix, out), matrix.pitch, matrix.format, tokens, out, ld};
+  return {matrix.rows, matrix.pitch, matrix.format, tokens, out, ld};
 }
 
 // In the library's words, which count down columns: out (rows, tokens) = weights^T * values, each
@@ -58,7 +54,7 @@ Gemm::Key Gemm::key_of(const DeviceMatrix& matrix, int tokens, Out out, int ld) 
 Status Gemm::prepare(const DeviceMatrix& matrix, int tokens, Out out, int ld) {
   const Key key = key_of(matrix, tokens, out, ld);
   if (plans_.contains(key)) return ok_status();
-  const auto rows = static_cast<uint64_t>(rows_of(matrix, out));
+  const auto rows = static_cast<uint64_t>(matrix.rows);
   const auto pitch = static_cast<uint64_t>(matrix.pitch);
   const bool fp8 = matrix.format == MatrixFormat::kFp8;
   const cudaDataType_t in_type = fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;

@@ -34,9 +34,9 @@ class Gemm {
   /// prepares. kUnavailable if the library has nothing for it.
   Status prepare(const DeviceMatrix& matrix, int tokens, Out out, int ld);
 
-  /// out (tokens, ld), of each row the first `rows` elements = values (tokens, pitch) times the
-  /// matrix; rows: matrix.padded_rows(), or matrix.rows for kAddF32. values: bf16, or for a matrix
-  /// of e4m3: e4m3 with a scale a token.
+  /// out (tokens, ld), of each row the first matrix.rows elements = values (tokens, pitch) times
+  /// the matrix. values: bf16, or for a matrix of e4m3: e4m3 with a scale a token. All addresses
+  /// and rows in memory begin at multiples of 16 bytes.
   void run(Queue& queue, const char* name, const DeviceMatrix& matrix, const void* values,
            const float* value_scales, int tokens, Out out, void* to, int ld);
 

@@ -81,14 +81,29 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// Elements of a row that a thread keeps between the two passes; what is more is read again.
+constexpr int kKept = 16;
+
 __device__ __forceinline__ void normalise_row(const float* hidden, int width, const float* norm,
                                               float epsilon, __nv_bfloat16* out) {
+  float kept[kKept];
   float squares = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < width; i += kThreads) {
+#pragma unroll
+  for (int k = 0; k < kKept; ++k) {
+    const int i = k * kThreads + static_cast<int>(threadIdx.x);
+    kept[k] = i < width ? hidden[i] : 0.0f;
+    squares += kept[k] * kept[k];
+  }
+  for (int i = kKept * kThreads + static_cast<int>(threadIdx.x); i < width; i += kThreads) {
     squares += hidden[i] * hidden[i];
   }
   const float scale = rsqrtf(block_sum(squares) / static_cast<float>(width) + epsilon);
-  for (int i = static_cast<int>(threadIdx.x); i < width; i += kThreads) {
+#pragma unroll
+  for (int k = 0; k < kKept; ++k) {
+    const int i = k * kThreads + static_cast<int>(threadIdx.x);
+    if (i < width) out[i] = __float2bfloat16(kept[k] * scale * norm[i]);
+  }
+  for (int i = kKept * kThreads + static_cast<int>(threadIdx.x); i < width; i += kThreads) {
     out[i] = __float2bfloat16(hidden[i] * scale * norm[i]);
   }
 }
@@ -128,6 +143,17 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) scales[t] = scale;
 }
 
+// Rows are whole multiples of 8 elements.
+__global__ void __launch_bounds__(kThreads)
+    gather_heads_kernel(const uint4* values, int words, const DeviceHead* heads, uint4* out) {
+  grid_dependency_release();
+  grid_dependency_wait();
+  const int64_t from = heads[blockIdx.x].row, to = blockIdx.x;
+  for (int i = static_cast<int>(threadIdx.x); i < words; i += kThreads) {
+    out[to * words + i] = values[from * words + i];
+  }
+}
+
 // 8 lanes a tile of 16 products, blockIdx.y the row.
 __global__ void __launch_bounds__(kThreads)
     distribute_qkv_kernel(const float* products, int width, const __grid_constant__ QkvOutlet out) {
@@ -140,17 +166,36 @@ __global__ void __launch_bounds__(kThreads)
   put_qkv(out, valid ? tile : 0, r, t, valid ? from[0] : 0.0f, valid ? from[8] : 0.0f, valid);
 }
 
+// A thread 8 activations: a tile of 16 products.
 __global__ void __launch_bounds__(kThreads)
     multiply_gate_kernel(const __nv_bfloat16* products, int width, __nv_bfloat16* activations,
                          int out_pitch) {
   grid_dependency_release();
   grid_dependency_wait();
-  const int i = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);  // activation
-  if (i >= width / 2) return;
+  const int tile = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  if (tile >= width / kTileRows) return;
   const int64_t t = blockIdx.y;
-  const __nv_bfloat16* from = products + t * width + i / 8 * kTileRows + i % 8;
-  const float gate = __bfloat162float(from[0]), up = __bfloat162float(from[8]);
-  activations[t * out_pitch + i] = __float2bfloat16(gate / (1.0f + __expf(-gate)) * up);
+  const auto* from = reinterpret_cast<const uint4*>(products + t * width + tile * kTileRows);
+  const uint4 gates = from[0], ups = from[1];
+  const uint32_t gate_words[4] = {gates.x, gates.y, gates.z, gates.w};
+  const uint32_t up_words[4] = {ups.x, ups.y, ups.z, ups.w};
+  uint32_t out[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float values[2];
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const auto widened = [k](uint32_t word) {
+        return __uint_as_float(k == 0 ? word << 16 : word & 0xffff0000u);
+      };
+      const float gate = widened(gate_words[i]), up = widened(up_words[i]);
+      values[k] = gate / (1.0f + __expf(-gate)) * up;
+    }
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(values[0], values[1]);
+    out[i] = reinterpret_cast<const uint32_t&>(pair);
+  }
+  *reinterpret_cast<uint4*>(activations + t * out_pitch + tile * 8) = {out[0], out[1], out[2],
+                                                                       out[3]};
 }
 
 unsigned blocks_for(int items) { return static_cast<unsigned>((items + kThreads - 1) / kThreads); }
@@ -194,9 +239,16 @@ void distribute_qkv(Queue& queue, const float* products, int width, int count,
 void multiply_gate(Queue& queue, const void* products, int width, int count, void* activations,
                    int out_pitch) {
   queue.launch({"lm.multiply_gate", int64_t{count} * width * 3, 0},
-               shape_of({blocks_for(width / 2), static_cast<unsigned>(count)}),
+               shape_of({blocks_for(width / kTileRows), static_cast<unsigned>(count)}),
                multiply_gate_kernel, static_cast<const __nv_bfloat16*>(products), width,
                static_cast<__nv_bfloat16*>(activations), out_pitch);
+}
+
+void gather_heads(Queue& queue, const void* values, int pitch, const DeviceHead* heads, int count,
+                  void* out) {
+  queue.launch({"lm.gather_heads", int64_t{count} * pitch * 4, 0},
+               shape_of({static_cast<unsigned>(count)}), gather_heads_kernel,
+               static_cast<const uint4*>(values), pitch / 8, heads, static_cast<uint4*>(out));
 }
 
 void quantize_rows(Queue& queue, const void* values, int pitch, int count, void* out,

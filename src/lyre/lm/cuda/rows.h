@@ -49,6 +49,10 @@ void distribute_qkv(Queue& queue, const float* products, int width, int count,
 void multiply_gate(Queue& queue, const void* products, int width, int count, void* activations,
                    int out_pitch);
 
+/// out (count, pitch) bf16: row i is row heads[i].row of `values`.
+void gather_heads(Queue& queue, const void* values, int pitch, const DeviceHead* heads, int count,
+                  void* out);
+
 /// e4m3 of rows (count, pitch) bf16 with one scale a row, for products of fp8: value = scale *
 /// stored. A row of zeros has scale 1.
 void quantize_rows(Queue& queue, const void* values, int pitch, int count, void* out,

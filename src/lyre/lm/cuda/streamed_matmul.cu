@@ -1,4 +1,5 @@
 #include <cuda_bf16.h>
+#include <cuda_fp8.h>
 
 #include <algorithm>
 
@@ -10,109 +11,127 @@
 namespace lyre::cuda {
 namespace {
 
-constexpr int kMultipliers = 4;  // warps that multiply, each a quarter of the columns of a chunk
-constexpr int kThreads = (kMultipliers + 1) * kWarp;  // and one that copies
-constexpr int kMultiplierThreads = kMultipliers * kWarp;
-constexpr int kMostStages = 4;
-constexpr int kSegmentBytes = 2048;                  // of a weight row, in one chunk
-constexpr int kWeightRowBytes = kSegmentBytes + 16;  // rows begin 4 banks apart: ldmatrix of 8 rows
-                                                     // meets every bank once
-constexpr int kTargetBytes = 112 << 10;              // shared memory of a block, so that two fit
-constexpr int kMostBytes = 226 << 10;
-constexpr int64_t kMostCodes = 4096;  // of a codebook, for one tile a block
+// Warps that multiply; they take turns with steps of 32 columns. e4m3 is widened on the way, which
+// takes more instructions than anything else: more warps have more of them under way.
+template <MatrixFormat kFormat>
+constexpr int kMultipliers = kFormat == MatrixFormat::kBf16 ? 8 : 16;
+template <MatrixFormat kFormat>
+constexpr int kMultiplierThreads = kMultipliers<kFormat>* kWarp;
+// And one warp that copies.
+template <MatrixFormat kFormat>
+constexpr int kThreads = kMultiplierThreads<kFormat> + kWarp;
+constexpr int kStep = 32;  // columns
+constexpr int kMostStages = 6;
+constexpr int kChunkLines = 8;  // of a weight row, in one chunk
+constexpr int kWeightBytes = kTileRows * kChunkLines * kLineBytes;
+// Shared memory of a block: two fit, one of this kernel and one of the next, which fills its stages
+// while this one ends.
+constexpr int kMostBytes = 112 << 10;
 
 template <MatrixFormat kFormat>
 struct Chunk {
-  static constexpr int kElementBytes = kFormat == MatrixFormat::kBf16 ? 2 : 1;
-  static constexpr int kColumns = kSegmentBytes / kElementBytes;
-  // For the same reason; two columns of a pair of e4m3 are read by loads of 8 bytes.
-  static constexpr int kInputRowBytes = kColumns * 2 + (kFormat == MatrixFormat::kBf16 ? 16 : 32);
+  static constexpr int kLineColumns = kLineBytes / (kFormat == MatrixFormat::kBf16 ? 2 : 1);
+  static constexpr int kColumns = kChunkLines * kLineColumns;
+  static constexpr int kInputLines = kColumns * 2 / kLineBytes;  // bf16
+  static constexpr int kInputBytes = kInputLines * kLineBytes;   // of a token
 };
 
-// Memory of a block. The stages lie behind it.
+// Products of one tile, by warp: (token, row).
+template <MatrixFormat kFormat>
+using TileSums = float[kMultipliers<kFormat>][kMostStreamedTokens * kTileRows];
+
+// Memory of a block, behind the stages.
+template <MatrixFormat kFormat>
 struct Header {
   uint64_t full[kMostStages];
   uint64_t empty[kMostStages];
   float scales[kMostStreamedTokens];  // 1/rms
   int input_rows[kMostStreamedTokens];
-  int weight_rows[kTileRows];
-  int sequences[kMostStreamedTokens];
+  int heads[kMostStreamedTokens];
   int count;
-  float sums[kMultipliers][kTileRows * kMostStreamedTokens];
-};
-constexpr int kHeaderBytes = (static_cast<int>(sizeof(Header)) + 127) / 128 * 128;
-
-struct Stream {
-  DeviceMatrix matrix;
-  StreamedInput input;
-  int stages;
-  int stage_bytes;
+  // Of the tile that is multiplied and of the one before, which may still be read.
+  TileSums<kFormat> sums[2];
 };
 
 template <MatrixFormat kFormat>
-int stage_bytes(int tokens) {
-  const int bytes = kTileRows * kWeightRowBytes + tokens * Chunk<kFormat>::kInputRowBytes;
-  return (bytes + 127) / 128 * 128;
+constexpr int kHeaderBytes = (static_cast<int>(sizeof(Header<kFormat>)) + 127) / 128 * 128;
+
+struct Stream {
+  StreamedWeights weights;
+  StreamedInput input;
+  int stages;
+};
+
+template <MatrixFormat kFormat>
+constexpr int stage_bytes(int tokens) {
+  return kWeightBytes + tokens * Chunk<kFormat>::kInputBytes;
 }
 
-// The copying warp's side of the stages. `q` counts chunks over the whole life of the block.
+template <MatrixFormat kFormat>
+__device__ __forceinline__ int chunk_columns(const DeviceMatrix& matrix, int chunk) {
+  return min(Chunk<kFormat>::kColumns, matrix.pitch - chunk * Chunk<kFormat>::kColumns);
+}
+
+template <MatrixFormat kFormat>
+__device__ __forceinline__ int chunks_of(const DeviceMatrix& matrix) {
+  return (matrix.pitch + Chunk<kFormat>::kColumns - 1) / Chunk<kFormat>::kColumns;
+}
+
+// Place in the ring of stages, and how often it has gone around.
+struct Turn {
+  int stage = 0;
+  uint32_t parity = 0;
+
+  __device__ void next(int stages) {
+    if (++stage < stages) return;
+    stage = 0;
+    parity ^= 1;
+  }
+};
+
+// Asks for the stages, by one thread. Weights and inputs of a stage are asked for apart: at the
+// beginning the inputs are not there yet.
 template <MatrixFormat kFormat>
 class Copier {
  public:
-  __device__ Copier(const Stream& stream, Header& header, char* stages)
-      : stream_(stream), header_(header), stages_(stages), lane_(threadIdx.x % kWarp) {}
+  __device__ Copier(const Stream& stream, Header<kFormat>& header, char* stages, int tokens)
+      : stream_(stream), header_(header), stages_(stages), tokens_(tokens) {}
 
-  // Waits for the stage and announces what comes.
-  __device__ void begin(int q, int chunk, int tokens) {
-    const int stage = q % stream_.stages;
-    if (q >= stream_.stages) {
-      wait_parity(&header_.empty[stage], static_cast<uint32_t>(q / stream_.stages - 1) & 1);
-    }
-    const int columns = columns_of(chunk);
-    if (lane_ == 0) {
-      arrive_expecting(&header_.full[stage],
-                       static_cast<uint32_t>(
-                           columns * (kTileRows * Chunk<kFormat>::kElementBytes + tokens * 2)));
-    }
-    __syncwarp();
+  // Waits until the stage is free and announces what comes. Boxes are whole, also at the end of a
+  // row, where zeros come.
+  __device__ void begin(Turn turn) const {
+    wait_parity(&header_.empty[turn.stage], turn.parity ^ 1);  // free at first
+    arrive_expecting(&header_.full[turn.stage],
+                     static_cast<uint32_t>(stage_bytes<kFormat>(tokens_)));
   }
-
-  __device__ void copy_weights(int q, int chunk) {
-    if (lane_ >= kTileRows) return;
-    const int stage = q % stream_.stages;
-    const int64_t at = int64_t{header_.weight_rows[lane_]} * stream_.matrix.pitch +
-                       int64_t{chunk} * Chunk<kFormat>::kColumns;
-    copy_bulk(stages_ + stage * stream_.stage_bytes + lane_ * kWeightRowBytes,
-              static_cast<const char*>(stream_.matrix.data) + at * Chunk<kFormat>::kElementBytes,
-              static_cast<uint32_t>(columns_of(chunk) * Chunk<kFormat>::kElementBytes),
-              &header_.full[stage]);
+  __device__ void copy_weights(Turn turn, int chunk, int row) const {
+    copy_box_once(stage(turn), &stream_.weights.tiles, row, chunk * kChunkLines,
+                  &header_.full[turn.stage]);
   }
-
-  __device__ void copy_input(int q, int chunk, int tokens) {
-    if (lane_ >= tokens) return;
-    const int stage = q % stream_.stages;
-    const int64_t at = int64_t{header_.input_rows[lane_]} * stream_.matrix.pitch +
-                       int64_t{chunk} * Chunk<kFormat>::kColumns;
-    copy_bulk(stages_ + stage * stream_.stage_bytes + kTileRows * kWeightRowBytes +
-                  lane_ * Chunk<kFormat>::kInputRowBytes,
-              static_cast<const __nv_bfloat16*>(stream_.input.values) + at,
-              static_cast<uint32_t>(columns_of(chunk) * 2), &header_.full[stage]);
+  // The first tokens of the input, together.
+  __device__ void copy_input(Turn turn, int chunk) const {
+    copy_box(stage(turn) + kWeightBytes, &stream_.input.tiles, 0,
+             chunk * Chunk<kFormat>::kInputLines, &header_.full[turn.stage]);
+  }
+  // Tokens from anywhere, one after the other.
+  __device__ void gather_input(Turn turn, int chunk) const {
+    for (int token = 0; token < tokens_; ++token) {
+      copy_box(stage(turn) + kWeightBytes + token * Chunk<kFormat>::kInputBytes,
+               &stream_.input.tiles, header_.input_rows[token], chunk * Chunk<kFormat>::kInputLines,
+               &header_.full[turn.stage]);
+    }
   }
 
  private:
-  __device__ int columns_of(int chunk) const {
-    return min(Chunk<kFormat>::kColumns, stream_.matrix.pitch - chunk * Chunk<kFormat>::kColumns);
+  __device__ char* stage(Turn turn) const {
+    return stages_ + turn.stage * stage_bytes<kFormat>(tokens_);
   }
 
   const Stream& stream_;
-  Header& header_;
+  Header<kFormat>& header_;
   char* stages_;
-  int lane_;
+  int tokens_;
 };
-
-__device__ __forceinline__ int chunks_of(const DeviceMatrix& matrix, int columns) {
-  return (matrix.pitch + columns - 1) / columns;
-}
 
 __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], uint32_t address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -121,161 +140,179 @@ __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], uint32_t addres
 }
 
 // c (16, 8) += a (16, 16) * b (16, 8)
-__device__ __forceinline__ void multiply(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                         uint32_t a3, uint32_t b0, uint32_t b1) {
+__device__ __forceinline__ void multiply_bf16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                              uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Two e4m3 of `four` (the lower or the upper two) as bf16, exactly: the bits of exponent and
-// mantissa move to their places, and a product with 2^120 mends the bias, of denormals too.
+__device__ __forceinline__ void multiply_f16(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                             uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// The lower or the upper two of four e4m3 as fp16, which holds every value of theirs.
 template <bool kUpper>
 __device__ __forceinline__ uint32_t widen(uint32_t four) {
-  const uint32_t spread = __byte_perm(four, 0, kUpper ? 0x3424 : 0x1404);
-  const uint32_t bits = (spread & 0x80008000u) | (spread & 0x7F007F00u) >> 4;
-  __nv_bfloat162 pair = reinterpret_cast<const __nv_bfloat162&>(bits);
-  const uint32_t power_bits = 0x7B807B80u;  // 2^120 twice
-  pair = __hmul2(pair, reinterpret_cast<const __nv_bfloat162&>(power_bits));
+  const auto two = static_cast<__nv_fp8x2_storage_t>(kUpper ? four >> 16 : four);
+  const __half2_raw pair = __nv_cvt_fp8x2_to_halfraw2(two, __NV_E4M3);
+  return uint32_t{pair.y} << 16 | pair.x;
+}
+
+// Inputs beside e4m3 weights become fp16 too, which has more digits than bf16 but less range:
+// divided by this, values up to a million stay inside.
+constexpr float kInputRange = 16.0f;
+
+__device__ __forceinline__ uint32_t narrow(uint32_t two_bf16) {
+  const float low = __uint_as_float(two_bf16 << 16) * (1.0f / kInputRange);
+  const float high = __uint_as_float(two_bf16 & 0xffff0000u) * (1.0f / kInputRange);
+  const __half2 pair = __floats2half2_rn(low, high);
   return reinterpret_cast<const uint32_t&>(pair);
 }
 
-// One warp's quarter of one chunk.
-template <MatrixFormat kFormat, int kColumnTiles>
+// Where unit `unit` (16 bytes) of line `line` lies, see make_tensor_map().
+__device__ __forceinline__ uint32_t unit_at(int line, int unit) {
+  return static_cast<uint32_t>(line * kLineBytes + ((unit ^ (line & 7)) << 4));
+}
+
+// Line of a token's input: kGathered: a token's lines are together; else a line of all tokens is.
+template <bool kGathered>
+__device__ __forceinline__ int input_line(int line, int token, int tokens, int lines) {
+  return kGathered ? token * lines + line : line * tokens + token;
+}
+
+// One warp's steps of one chunk.
+template <MatrixFormat kFormat, bool kGathered>
 __device__ __forceinline__ void multiply_chunk(const char* stage, int columns, int tokens, int warp,
-                                               int lane, float (&sums)[kColumnTiles][4]) {
-  const int quarter = columns / kMultipliers;
-  const int first = warp * quarter;
-  const char* inputs = stage + kTileRows * kWeightRowBytes;
+                                               int lane, float (&sums)[2][4]) {
+  using C = Chunk<kFormat>;
+  const uint32_t weights = shared_address(stage);
+  const int row = lane % 16, half = lane / 16;
   if constexpr (kFormat == MatrixFormat::kBf16) {
-    const uint32_t weight =
-        shared_address(stage) +
-        static_cast<uint32_t>(lane % 16 * kWeightRowBytes + (first + lane / 16 * 8) * 2);
-    uint32_t input[kColumnTiles];
-#pragma unroll
-    for (int n = 0; n < kColumnTiles; ++n) {
-      // Columns beyond the last token repeat it; nobody looks at them.
-      const int token = min(n * 8 + lane % 8, tokens - 1);
-      input[n] =
-          shared_address(inputs) + static_cast<uint32_t>(token * Chunk<kFormat>::kInputRowBytes +
-                                                         (first + lane / 8 * 8) * 2);
-    }
-#pragma unroll 4
-    for (int k = 0; k < quarter; k += 32) {
-      uint32_t a[2][4];
-      load_matrices(a[0], weight + static_cast<uint32_t>(k * 2));
-      load_matrices(a[1], weight + static_cast<uint32_t>(k * 2 + 32));
-#pragma unroll
-      for (int n = 0; n < kColumnTiles; ++n) {
-        uint32_t b[4];
-        load_matrices(b, input[n] + static_cast<uint32_t>(k * 2));
-        multiply(sums[n], a[0][0], a[0][1], a[0][2], a[0][3], b[0], b[1]);
-        multiply(sums[n], a[1][0], a[1][1], a[1][2], a[1][3], b[2], b[3]);
-      }
+    const uint32_t inputs = weights + kWeightBytes;
+    // Columns beyond the last token repeat it; nobody looks at them.
+    const int token = min(lane % 8, tokens - 1);
+#pragma unroll 2
+    for (int k = warp * kStep; k < columns; k += kMultipliers<kFormat> * kStep) {
+      const int line = k / C::kLineColumns, unit = k % C::kLineColumns / 8;
+      uint32_t a[2][4], b[4];
+      load_matrices(a[0], weights + unit_at(line * kTileRows + row, unit + half));
+      load_matrices(a[1], weights + unit_at(line * kTileRows + row, unit + 2 + half));
+      load_matrices(b, inputs + unit_at(input_line<kGathered>(line, token, tokens, C::kInputLines),
+                                        unit + lane / 8));
+      multiply_bf16(sums[0], a[0], b[0], b[1]);
+      multiply_bf16(sums[1], a[1], b[2], b[3]);
     }
   } else {
     // ldmatrix sees pairs of bytes: lane (g, t) gets the columns 4t .. 4t + 3 of 16. A product does
     // not care for the order of its columns, so these four are taken as the pairs that the tensor
     // core expects, of weights and inputs alike.
-    const uint32_t weight =
-        shared_address(stage) +
-        static_cast<uint32_t>(lane % 16 * kWeightRowBytes + first + lane / 16 * 16);
-    const char* input[kColumnTiles];
-#pragma unroll
-    for (int n = 0; n < kColumnTiles; ++n) {
-      const int token = min(n * 8 + lane / 4, tokens - 1);
-      input[n] = inputs + token * Chunk<kFormat>::kInputRowBytes + (first + lane % 4 * 4) * 2;
-    }
+    const char* inputs = stage + kWeightBytes;
+    const int token = min(lane / 4, tokens - 1), t = lane % 4;
 #pragma unroll 4
-    for (int k = 0; k < quarter; k += 32) {
+    for (int k = warp * kStep; k < columns; k += kMultipliers<kFormat> * kStep) {
+      const int line = k / C::kLineColumns, unit = k % C::kLineColumns / 16;
       uint32_t a[4];
-      load_matrices(a, weight + static_cast<uint32_t>(k));
-#pragma unroll
-      for (int n = 0; n < kColumnTiles; ++n) {
-        const auto low = *reinterpret_cast<const uint2*>(input[n] + k * 2);
-        const auto high = *reinterpret_cast<const uint2*>(input[n] + k * 2 + 32);
-        multiply(sums[n], widen<false>(a[0]), widen<false>(a[1]), widen<true>(a[0]),
-                 widen<true>(a[1]), low.x, low.y);
-        multiply(sums[n], widen<false>(a[2]), widen<false>(a[3]), widen<true>(a[2]),
-                 widen<true>(a[3]), high.x, high.y);
-      }
+      load_matrices(a, weights + unit_at(line * kTileRows + row, unit + half));
+      const int from = input_line<kGathered>(k * 2 / kLineBytes, token, tokens, C::kInputLines);
+      const int input_unit = k * 2 % kLineBytes / 16 + t / 2;
+      const auto low =
+          *reinterpret_cast<const uint2*>(inputs + unit_at(from, input_unit) + t % 2 * 8);
+      const auto high =
+          *reinterpret_cast<const uint2*>(inputs + unit_at(from, input_unit + 2) + t % 2 * 8);
+      const uint32_t first[4] = {widen<false>(a[0]), widen<false>(a[1]), widen<true>(a[0]),
+                                 widen<true>(a[1])};
+      const uint32_t second[4] = {widen<false>(a[2]), widen<false>(a[3]), widen<true>(a[2]),
+                                  widen<true>(a[3])};
+      multiply_f16(sums[0], first, narrow(low.x), narrow(low.y));
+      multiply_f16(sums[1], second, narrow(high.x), narrow(high.y));
     }
   }
 }
 
+template <MatrixFormat kFormat>
 __device__ __forceinline__ void multipliers_sync() {
-  asm volatile("bar.sync 1, %0;" ::"n"(kMultiplierThreads) : "memory");
+  asm volatile("bar.sync 1, %0;" ::"n"(kMultiplierThreads<kFormat>) : "memory");
 }
 
-// The multiplying warps' side: all chunks of a tile. Afterwards thread i holds, for token
-// i / 8 and r = i % 8, the products of the rows r and r + 8.
-template <MatrixFormat kFormat, int kColumnTiles>
-__device__ __forceinline__ float2 multiply_tile(const Stream& stream, Header& header,
-                                                const char* stages, int tokens, int first_q) {
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const int chunks = chunks_of(stream.matrix, Chunk<kFormat>::kColumns);
-  float sums[kColumnTiles][4] = {};
+// The multiplying warps' side: all chunks of a tile. Afterwards `tile_sums` is complete.
+template <MatrixFormat kFormat, bool kGathered>
+__device__ __forceinline__ void multiply_tile(const Stream& stream, Header<kFormat>& header,
+                                              const char* stages, int tokens, Turn& turn,
+                                              TileSums<kFormat>& tile_sums) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int chunks = chunks_of<kFormat>(stream.weights.matrix);
+  float sums[2][4] = {};
   for (int chunk = 0; chunk < chunks; ++chunk) {
-    const int q = first_q + chunk, stage = q % stream.stages;
-    wait_parity(&header.full[stage], static_cast<uint32_t>(q / stream.stages) & 1);
-    const int columns =
-        min(Chunk<kFormat>::kColumns, stream.matrix.pitch - chunk * Chunk<kFormat>::kColumns);
-    multiply_chunk<kFormat, kColumnTiles>(stages + stage * stream.stage_bytes, columns, tokens,
-                                          warp, lane, sums);
+    wait_parity(&header.full[turn.stage], turn.parity);
+    multiply_chunk<kFormat, kGathered>(stages + turn.stage * stage_bytes<kFormat>(tokens),
+                                       chunk_columns<kFormat>(stream.weights.matrix, chunk), tokens,
+                                       warp, lane, sums);
     __syncwarp();
-    if (lane == 0) arrive(&header.empty[stage]);
+    if (lane == 0) arrive(&header.empty[turn.stage]);
+    turn.next(stream.stages);
   }
-  // sums: rows g and g + 8, tokens 2t and 2t + 1 of each column tile.
-#pragma unroll
-  for (int n = 0; n < kColumnTiles; ++n) {
-    const int row = lane / 4, token = n * 8 + lane % 4 * 2;
-    float* out = header.sums[warp];
-    out[token * kTileRows + row] = sums[n][0];
-    out[(token + 1) * kTileRows + row] = sums[n][1];
-    out[token * kTileRows + row + 8] = sums[n][2];
-    out[(token + 1) * kTileRows + row + 8] = sums[n][3];
-  }
-  multipliers_sync();
-  const int token = threadIdx.x / 8, r = threadIdx.x % 8;
+  // sums: rows g and g + 8, tokens 2t and 2t + 1.
+  const int row = lane / 4, token = lane % 4 * 2;
+  float* out = tile_sums[warp];
+  out[token * kTileRows + row] = sums[0][0] + sums[1][0];
+  out[(token + 1) * kTileRows + row] = sums[0][1] + sums[1][1];
+  out[token * kTileRows + row + 8] = sums[0][2] + sums[1][2];
+  out[(token + 1) * kTileRows + row + 8] = sums[0][3] + sums[1][3];
+  multipliers_sync<kFormat>();
+}
+
+// Products of the rows r and r + 8 of a tile, for one token.
+template <MatrixFormat kFormat>
+__device__ __forceinline__ float2 tile_product(const TileSums<kFormat>& tile_sums,
+                                               const Stream& stream, int token, int r, int low_row,
+                                               int high_row) {
   float2 product = {0, 0};
-  if (token < kColumnTiles * 8) {
 #pragma unroll
-    for (int w = 0; w < kMultipliers; ++w) {
-      product.x += header.sums[w][token * kTileRows + r];
-      product.y += header.sums[w][token * kTileRows + r + 8];
-    }
+  for (int w = 0; w < kMultipliers<kFormat>; ++w) {
+    product.x += tile_sums[w][token * kTileRows + r];
+    product.y += tile_sums[w][token * kTileRows + r + 8];
   }
   if constexpr (kFormat == MatrixFormat::kFp8) {
-    product.x *= stream.matrix.scales[header.weight_rows[r]];
-    product.y *= stream.matrix.scales[header.weight_rows[r + 8]];
+    product.x *= stream.weights.matrix.scales[low_row] * kInputRange;
+    product.y *= stream.weights.matrix.scales[high_row] * kInputRange;
   }
   return product;
 }
 
 // 1/rms of each token, by the multiplying warps.
-__device__ __forceinline__ void measure_scales(const StreamedInput& input, Header& header,
+template <MatrixFormat kFormat>
+__device__ __forceinline__ void measure_scales(const StreamedInput& input, Header<kFormat>& header,
                                                int tokens) {
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  for (int token = warp; token < tokens; token += kMultipliers) {
-    float scale = 1.0f;
-    if (input.square_sums != nullptr) {
-      const float* parts = input.square_sums + int64_t{header.input_rows[token]} * input.parts;
-      float sum = 0;
-      for (int i = lane; i < input.parts; i += kWarp) sum += parts[i];
-      sum = warp_sum(sum);
-      scale = rsqrtf(sum / static_cast<float>(input.hidden) + input.epsilon);
-    }
-    if (lane == 0) header.scales[token] = scale;
+  const int token = static_cast<int>(threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  if (token >= tokens) return;
+  float scale = 1.0f;
+  if (input.square_sums != nullptr) {
+    const float* parts = input.square_sums + int64_t{header.input_rows[token]} * input.parts;
+    float sum = 0;
+    for (int i = lane; i < input.parts; i += kWarp) sum += parts[i];
+    sum = warp_sum(sum);
+    scale = rsqrtf(sum / static_cast<float>(input.hidden) + input.epsilon);
   }
+  if (lane == 0) header.scales[token] = scale;
 }
+static_assert(kMostStreamedTokens <= kMultipliers<MatrixFormat::kBf16>);
 
-__device__ __forceinline__ void start_barriers(Header& header, int stages) {
+template <MatrixFormat kFormat>
+__device__ __forceinline__ void start_barriers(Header<kFormat>& header, int stages) {
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < stages; ++stage) {
       initialise_barrier(&header.full[stage], 1);
-      initialise_barrier(&header.empty[stage], kMultipliers);
+      initialise_barrier(&header.empty[stage], kMultipliers<kFormat>);
     }
     publish_barriers();
   }
@@ -329,56 +366,77 @@ struct GateUpEnd {
   }
 };
 
-template <MatrixFormat kFormat, int kColumnTiles, class End>
-__global__ void __launch_bounds__(kThreads)
+// A block's memory: the stages, then the header.
+// Blocks take turns with tiles.
+template <MatrixFormat kFormat, class End>
+__global__ void __launch_bounds__(kThreads<kFormat>)
     streamed_kernel(const __grid_constant__ Stream stream, const __grid_constant__ End end) {
-  extern __shared__ __align__(128) char memory[];
-  Header& header = *reinterpret_cast<Header*>(memory);
-  char* stages = memory + kHeaderBytes;
-  const int tile = static_cast<int>(blockIdx.x), tokens = stream.input.tokens;
+  extern __shared__ __align__(1024) char memory[];
+  const int tokens = stream.input.tokens;
+  char* stages = memory;
+  auto& header =
+      *reinterpret_cast<Header<kFormat>*>(memory + stream.stages * stage_bytes<kFormat>(tokens));
+  const int tiles = stream.weights.matrix.padded_rows() / kTileRows;
+  const int first_tile = static_cast<int>(blockIdx.x), stride = static_cast<int>(gridDim.x);
   grid_dependency_release();
   start_barriers(header, stream.stages);
-  if (threadIdx.x < kTileRows) {
-    header.weight_rows[threadIdx.x] = tile * kTileRows + static_cast<int>(threadIdx.x);
+  if (threadIdx.x < kMostStreamedTokens) {
     header.input_rows[threadIdx.x] = static_cast<int>(threadIdx.x);
   }
   __syncthreads();
-  const int chunks = chunks_of(stream.matrix, Chunk<kFormat>::kColumns);
-  if (threadIdx.x >= kMultiplierThreads) {
-    Copier<kFormat> copier(stream, header, stages);
-    const int early = min(stream.stages, chunks);
-    for (int chunk = 0; chunk < early; ++chunk) {
-      copier.begin(chunk, chunk, tokens);
-      copier.copy_weights(chunk, chunk);
+  const int chunks = chunks_of<kFormat>(stream.weights.matrix);
+  if (threadIdx.x >= kMultiplierThreads<kFormat>) {
+    if (threadIdx.x > kMultiplierThreads<kFormat>) return;
+    const Copier<kFormat> copier(stream, header, stages, tokens);
+    struct Place {
+      Turn turn;
+      int tile, chunk;
+    };
+    const auto advance = [&](Place& place) {
+      place.turn.next(stream.stages);
+      if (++place.chunk < chunks) return;
+      place.chunk = 0;
+      place.tile += stride;
+    };
+    Place weights = {{}, first_tile, 0}, inputs = weights;
+    // As many stages of weights as there are, before the inputs exist.
+    int early = 0;
+    for (; early < stream.stages && weights.tile < tiles; ++early, advance(weights)) {
+      copier.begin(weights.turn);
+      copier.copy_weights(weights.turn, weights.chunk, weights.tile * kTileRows);
     }
     grid_dependency_wait();
-    for (int chunk = 0; chunk < early; ++chunk) copier.copy_input(chunk, chunk, tokens);
-    for (int chunk = early; chunk < chunks; ++chunk) {
-      copier.begin(chunk, chunk, tokens);
-      copier.copy_weights(chunk, chunk);
-      copier.copy_input(chunk, chunk, tokens);
+    for (; early > 0; --early, advance(inputs)) copier.copy_input(inputs.turn, inputs.chunk);
+    for (; weights.tile < tiles; advance(weights)) {
+      copier.begin(weights.turn);
+      copier.copy_weights(weights.turn, weights.chunk, weights.tile * kTileRows);
+      copier.copy_input(weights.turn, weights.chunk);
     }
     return;
   }
   grid_dependency_wait();
   measure_scales(stream.input, header, tokens);
-  // The barrier within orders the scales, too.
-  const float2 product = multiply_tile<kFormat, kColumnTiles>(stream, header, stages, tokens, 0);
-  const int token = static_cast<int>(threadIdx.x) / 8, r = static_cast<int>(threadIdx.x) % 8;
-  const bool valid = token < tokens;
-  const float scale = valid ? header.scales[token] : 0.0f;
-  end.put(tile, r, token, product.x * scale, product.y * scale, valid);
+  // The barrier within the first tile orders the scales, too.
+  Turn turn;
+  int side = 0;
+  for (int tile = first_tile; tile < tiles; tile += stride, side ^= 1) {
+    multiply_tile<kFormat, false>(stream, header, stages, tokens, turn, header.sums[side]);
+    const int token = static_cast<int>(threadIdx.x) / 8, r = static_cast<int>(threadIdx.x) % 8;
+    if (token >= kMostStreamedTokens) continue;  // whole warps
+    const int row = tile * kTileRows + r;
+    const float2 product = tile_product<kFormat>(header.sums[side], stream, token, r, row, row + 8);
+    const bool valid = token < tokens;
+    const float scale = valid ? header.scales[token] : 0.0f;
+    end.put(tile, r, token, product.x * scale, product.y * scale, valid);
+  }
 }
 
-// Which sequences choose from the rows of a block: those of its slot (blockIdx.y), or those without
+// Which sequences choose from the rows of a slot; or, of the only slot there is then, those without
 // legal slots.
 template <bool kAllIds>
-__device__ __forceinline__ bool wants(const LogitsTask& task, int head, int slot) {
-  const int sequence = task.heads[head].sequence;
-  if (sequence < 0) return false;
-  const DeviceSequence& state = task.sequences[sequence];
-  if (kAllIds) return state.legal_slots == 0;
-  return state.legal_slots != 0 && state.drawn % CodeLayout::kSlots == slot;
+__device__ __forceinline__ int slot_of(const DeviceSequence& state) {
+  if (kAllIds) return state.legal_slots == 0 ? 0 : -1;
+  return state.legal_slots != 0 ? state.drawn % CodeLayout::kSlots : -1;
 }
 
 __device__ __forceinline__ bool same_layout(const DeviceSequence& a, const DeviceSequence& b) {
@@ -394,35 +452,43 @@ __device__ __forceinline__ bool same_layout(const DeviceSequence& a, const Devic
 
 __device__ __forceinline__ int tiles_of(int rows) { return (rows + kTileRows - 1) / kTileRows; }
 
-// Token id of row i of a tile, for sequences of this layout: the codes of the slot, and behind them
-// a tile of stop ids. -1: none.
+// First row of a tile for sequences of this layout, and how many of its ids are wanted: the codes
+// of the slot, and behind them a tile for each stop id.
+struct Tile {
+  int first = 0, count = 0;
+};
 template <bool kAllIds>
-__device__ __forceinline__ int tile_id(const LogitsTask& task, const DeviceSequence& state,
-                                       int slot, int tile, int i) {
-  const int at = tile * kTileRows + i;
-  if (kAllIds) return at < task.vocabulary ? at : -1;
-  if (tile < tiles_of(state.codebook_size)) {
-    return at < state.codebook_size ? state.first_code + slot * state.codebook_size + at : -1;
+__device__ __forceinline__ Tile find_tile(const LogitsTask& task, const DeviceSequence& state,
+                                          int slot, int tile) {
+  const int at = tile * kTileRows;
+  if (kAllIds) return {at, min(kTileRows, task.vocabulary - at)};
+  const int code_tiles = tiles_of(state.codebook_size);
+  if (tile < code_tiles) {
+    return {state.first_code + slot * state.codebook_size + at,
+            min(kTileRows, state.codebook_size - at)};
   }
-  if (tile > tiles_of(state.codebook_size) || slot != 0) return -1;
-  return i < state.stop_count ? state.stop_ids[i] : -1;
+  if (slot != 0 || tile - code_tiles >= state.stop_count) return {};
+  return {state.stop_ids[tile - code_tiles], 1};
 }
 
 constexpr int kGroup = 8;  // sequences multiplied together
 constexpr int kMaskWords = kMostDrawing / kWarp;
 
-// The sequences of a block, in groups of the same layout.
+// The sequences that draw, by slot, and those of the tile in work that are left.
+template <bool kAllIds>
 struct Groups {
-  uint32_t all[kMaskWords];   // bit: head
-  uint32_t left[kMaskWords];  // in this tile
-  int tiles;
-  int ids[kTileRows];
+  static constexpr int kSlots = kAllIds ? 1 : CodeLayout::kSlots;
+  uint32_t all[kSlots][kMaskWords];  // bit: head
+  int tiles[kSlots];
+  uint32_t left[kMaskWords];
+  Tile tile;  // of the group
 };
 
 // Chooses the next group: header.count sequences, input rows and the ids of their rows. One warp.
 template <bool kAllIds>
 __device__ __forceinline__ void choose_group(const LogitsTask& task, int slot, int tile, int words,
-                                             int lane, Header& header, Groups& groups) {
+                                             int lane, Header<MatrixFormat::kBf16>& header,
+                                             Groups<kAllIds>& groups) {
   int count = 0, leader = -1;
   for (int word = 0; word < words && count < kGroup; ++word) {
     uint32_t mask = groups.left[word];
@@ -435,7 +501,7 @@ __device__ __forceinline__ void choose_group(const LogitsTask& task, int slot, i
       if (!kAllIds && !same_layout(task.sequences[leader], task.sequences[head.sequence])) continue;
       if (lane == 0) {
         header.input_rows[count] = head.row;
-        header.sequences[count] = head.sequence;
+        header.heads[count] = word * kWarp + bit;
       }
       taken |= 1u << bit;
       ++count;
@@ -444,114 +510,128 @@ __device__ __forceinline__ void choose_group(const LogitsTask& task, int slot, i
     if (lane == 0) groups.left[word] &= ~taken;
     __syncwarp();
   }
-  if (lane == 0) header.count = count;
-  if (leader >= 0 && lane < kTileRows) {
-    const int id = tile_id<kAllIds>(task, task.sequences[leader], slot, tile, lane);
-    groups.ids[lane] = id;
-    // What is no id is multiplied all the same, as row 0, and not kept.
-    header.weight_rows[lane] = max(id, 0);
+  if (lane == 0) {
+    header.count = count;
+    if (leader >= 0) groups.tile = find_tile<kAllIds>(task, task.sequences[leader], slot, tile);
   }
 }
 
 template <bool kAllIds>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads<MatrixFormat::kBf16>)
     logits_kernel(const __grid_constant__ Stream stream, const __grid_constant__ LogitsTask task) {
   constexpr MatrixFormat kFormat = MatrixFormat::kBf16;
-  extern __shared__ __align__(128) char memory[];
-  Header& header = *reinterpret_cast<Header*>(memory);
-  char* stages = memory + kHeaderBytes;
-  __shared__ Groups groups;
-  const int slot = static_cast<int>(blockIdx.y);
+  extern __shared__ __align__(1024) char memory[];
+  char* stages = memory;
+  char* behind = memory + stream.stages * stage_bytes<kFormat>(min(task.count, kGroup));
+  auto& header = *reinterpret_cast<Header<kFormat>*>(behind);
+  auto& groups = *reinterpret_cast<Groups<kAllIds>*>(behind + kHeaderBytes<kFormat>);
+  constexpr int kSlots = Groups<kAllIds>::kSlots;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   grid_dependency_release();
   start_barriers(header, stream.stages);
-  if (threadIdx.x == 0) groups.tiles = kAllIds ? tiles_of(task.vocabulary) : 0;
+  if (threadIdx.x < kSlots) groups.tiles[threadIdx.x] = 0;
   __syncthreads();
   // Heads and counts of draws do not change while this chain of kernels runs, up to the draw that
   // follows.
   const int words = (task.count + kWarp - 1) / kWarp;
-  for (int word = warp; word < words; word += kThreads / kWarp) {
+  for (int word = warp; word < words; word += kThreads<kFormat> / kWarp) {
     const int head = word * kWarp + lane;
-    const bool wanted = head < task.count && wants<kAllIds>(task, head, slot);
-    const uint32_t mask = __ballot_sync(kWholeWarp, wanted);
-    if (lane == 0) groups.all[word] = mask;
-    if (!kAllIds && wanted) {
-      const DeviceSequence& state = task.sequences[task.heads[head].sequence];
-      atomicMax(&groups.tiles, tiles_of(state.codebook_size) + (slot == 0 ? 1 : 0));
+    const int sequence = head < task.count ? task.heads[head].sequence : -1;
+    const int slot = sequence >= 0 ? slot_of<kAllIds>(task.sequences[sequence]) : -1;
+    if (slot >= 0) {
+      const DeviceSequence& state = task.sequences[sequence];
+      atomicMax(&groups.tiles[slot],
+                kAllIds ? tiles_of(task.vocabulary)
+                        : tiles_of(state.codebook_size) + (slot == 0 ? state.stop_count : 0));
+    }
+#pragma unroll
+    for (int s = 0; s < kSlots; ++s) {
+      const uint32_t mask = __ballot_sync(kWholeWarp, slot == s);
+      if (lane == 0) groups.all[s][word] = mask;
     }
   }
   __syncthreads();
-  const int chunks = chunks_of(stream.matrix, Chunk<kFormat>::kColumns);
-  const int tiles = groups.tiles;
+  const int chunks = chunks_of<kFormat>(stream.weights.matrix);
   bool waited = false;
-  int first_q = 0;
-  for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
+  Turn turn;
+  // Blocks take turns with the tiles of all slots.
+  for (int item = static_cast<int>(blockIdx.x);; item += static_cast<int>(gridDim.x)) {
+    int slot = 0, tile = item;
+    while (slot < kSlots && tile >= groups.tiles[slot]) tile -= groups.tiles[slot++];
+    if (slot == kSlots) break;
     if (static_cast<int>(threadIdx.x) < words) {
-      groups.left[threadIdx.x] = groups.all[threadIdx.x];
+      groups.left[threadIdx.x] = groups.all[slot][threadIdx.x];
     }
     __syncthreads();
     for (;;) {
-      if (warp == kMultipliers) {
+      if (warp == kMultipliers<kFormat>) {
         choose_group<kAllIds>(task, slot, tile, words, lane, header, groups);
       }
       __syncthreads();
       const int tokens = header.count;
       if (tokens == 0) break;
-      if (warp == kMultipliers) {
-        Copier<kFormat> copier(stream, header, stages);
-        const int early = waited ? 0 : min(stream.stages, chunks);
-        for (int chunk = 0; chunk < early; ++chunk) {
-          copier.begin(first_q + chunk, chunk, tokens);
-          copier.copy_weights(first_q + chunk, chunk);
+      const Tile rows = groups.tile;
+      if (rows.count > 0) {
+        if (threadIdx.x == kMultiplierThreads<kFormat>) {
+          const Copier<kFormat> copier(stream, header, stages, tokens);
+          // Before the inputs exist, only of the first group.
+          const int early = waited ? 0 : min(stream.stages, chunks);
+          Turn ahead = turn;
+          for (int chunk = 0; chunk < early; ++chunk, ahead.next(stream.stages)) {
+            copier.begin(ahead);
+            copier.copy_weights(ahead, chunk, rows.first);
+          }
+          if (!waited) grid_dependency_wait();
+          for (int chunk = 0; chunk < chunks; ++chunk, turn.next(stream.stages)) {
+            if (chunk >= early) {
+              copier.begin(turn);
+              copier.copy_weights(turn, chunk, rows.first);
+            }
+            copier.gather_input(turn, chunk);
+          }
+        } else if (warp < kMultipliers<kFormat>) {
+          if (!waited) grid_dependency_wait();
+          measure_scales(stream.input, header, tokens);
+          multiply_tile<kFormat, true>(stream, header, stages, tokens, turn, header.sums[0]);
+          const int token = static_cast<int>(threadIdx.x) / 8;
+          const int r = static_cast<int>(threadIdx.x) % 8;
+          if (token < tokens) {
+            const float2 product = tile_product<kFormat>(header.sums[0], stream, token, r, 0, 0);
+            float* logits = task.logits + header.heads[token] * task.logits_pitch + rows.first + r;
+            if (r < rows.count) logits[0] = product.x * header.scales[token];
+            if (r + 8 < rows.count) logits[8] = product.y * header.scales[token];
+          }
         }
-        if (!waited) grid_dependency_wait();
-        for (int chunk = 0; chunk < early; ++chunk) {
-          copier.copy_input(first_q + chunk, chunk, tokens);
-        }
-        for (int chunk = early; chunk < chunks; ++chunk) {
-          copier.begin(first_q + chunk, chunk, tokens);
-          copier.copy_weights(first_q + chunk, chunk);
-          copier.copy_input(first_q + chunk, chunk, tokens);
-        }
-      } else {
-        if (!waited) grid_dependency_wait();
-        measure_scales(stream.input, header, tokens);
-        const float2 product = multiply_tile<kFormat, 1>(stream, header, stages, tokens, first_q);
-        const int token = static_cast<int>(threadIdx.x) / 8, r = static_cast<int>(threadIdx.x) % 8;
-        if (token < tokens) {
-          float* logits = task.logits + int64_t{header.sequences[token]} * task.vocabulary;
-          const int low = groups.ids[r], high = groups.ids[r + 8];
-          if (low >= 0) logits[low] = product.x * header.scales[token];
-          if (high >= 0) logits[high] = product.y * header.scales[token];
-        }
+        waited = true;
       }
-      waited = true;
-      first_q += chunks;
       __syncthreads();  // before the next group changes the header
     }
     __syncthreads();
   }
   // Blocks without work may leave early, but the launch as a whole ends after the one before it:
   // who waits for this one relies on that.
-  if (!waited && blockIdx.x == 0 && blockIdx.y == 0) grid_dependency_wait();
+  if (!waited && blockIdx.x == 0) grid_dependency_wait();
 }
 
 template <MatrixFormat kFormat>
-Stream make_stream(const DeviceMatrix& matrix, const StreamedInput& input, int tokens) {
-  Stream stream = {matrix, input, 0, stage_bytes<kFormat>(tokens)};
-  const int chunks = (matrix.pitch + Chunk<kFormat>::kColumns - 1) / Chunk<kFormat>::kColumns;
-  const int fitting = (kTargetBytes - kHeaderBytes) / stream.stage_bytes;
-  const int most = (kMostBytes - kHeaderBytes) / stream.stage_bytes;
-  stream.stages = std::clamp(fitting, std::min(2, most), kMostStages);
-  stream.stages = std::min(stream.stages, chunks);
+constexpr int kBehindBytes = kHeaderBytes<kFormat> +
+                             (static_cast<int>(sizeof(Groups<false>)) + 127) / 128 * 128;
+
+template <MatrixFormat kFormat>
+Stream make_stream(const StreamedWeights& weights, const StreamedInput& input, int tokens) {
+  Stream stream = {weights, input, 0};
+  stream.stages =
+      std::min((kMostBytes - kBehindBytes<kFormat>) / stage_bytes<kFormat>(tokens), kMostStages);
   return stream;
 }
 
-LaunchShape shape_of(const Stream& stream, dim3 grid) {
+template <MatrixFormat kFormat>
+LaunchShape shape_of(const Stream& stream, int tokens, dim3 grid) {
   return {.grid = grid,
-          .block = {kThreads},
-          .shared_bytes = static_cast<size_t>(kHeaderBytes + stream.stages * stream.stage_bytes),
+          .block = {kThreads<kFormat>},
+          .shared_bytes = static_cast<size_t>(stream.stages * stage_bytes<kFormat>(tokens) +
+                                              kBehindBytes<kFormat>),
           .overlap_previous = true};
 }
 
@@ -559,39 +639,41 @@ KernelWork work_of(const char* name, const DeviceMatrix& matrix, int tokens) {
   return {name, matrix.size_bytes(), int64_t{2} * matrix.rows * matrix.columns * tokens};
 }
 
+// A block a multiprocessor where that gives all the same number of tiles, nearly; it leaves room
+// for the kernel that follows. Else twice as many places, of which as many are taken as give each
+// block the same: memory serves all blocks alike, so they end together.
+int blocks_for(int tiles, int multiprocessors) {
+  const auto rounds = [tiles](int places) { return (tiles + places - 1) / places; };
+  const int most = rounds(multiprocessors) * multiprocessors;
+  if (tiles * 20 >= most * 19) return multiprocessors;
+  const int each = rounds(2 * multiprocessors);
+  return (tiles + each - 1) / each;
+}
+
 template <MatrixFormat kFormat, class End>
-void launch_as(Queue& queue, const char* name, const DeviceMatrix& matrix,
+void launch_as(Queue& queue, const char* name, const StreamedWeights& weights,
                const StreamedInput& input, const End& end) {
-  const Stream stream = make_stream<kFormat>(matrix, input, input.tokens);
-  const LaunchShape shape =
-      shape_of(stream, {static_cast<unsigned>(matrix.padded_rows() / kTileRows)});
-  if (input.tokens <= 8) {
-    queue.launch(work_of(name, matrix, input.tokens), shape, streamed_kernel<kFormat, 1, End>,
-                 stream, end);
-  } else {
-    queue.launch(work_of(name, matrix, input.tokens), shape, streamed_kernel<kFormat, 2, End>,
-                 stream, end);
-  }
+  const Stream stream = make_stream<kFormat>(weights, input, input.tokens);
+  const int blocks = blocks_for(weights.matrix.padded_rows() / kTileRows, queue.multiprocessors());
+  queue.launch(work_of(name, weights.matrix, input.tokens),
+               shape_of<kFormat>(stream, input.tokens, {static_cast<unsigned>(blocks)}),
+               streamed_kernel<kFormat, End>, stream, end);
 }
 
 template <class End>
-void launch_streamed(Queue& queue, const char* name, const DeviceMatrix& matrix,
+void launch_streamed(Queue& queue, const char* name, const StreamedWeights& weights,
                      const StreamedInput& input, const End& end) {
-  if (matrix.format == MatrixFormat::kBf16) {
-    launch_as<MatrixFormat::kBf16>(queue, name, matrix, input, end);
+  if (weights.matrix.format == MatrixFormat::kBf16) {
+    launch_as<MatrixFormat::kBf16>(queue, name, weights, input, end);
   } else {
-    launch_as<MatrixFormat::kFp8>(queue, name, matrix, input, end);
+    launch_as<MatrixFormat::kFp8>(queue, name, weights, input, end);
   }
 }
 
 template <class End>
 Status prepare_end() {
-  LYRE_RETURN_IF_ERROR(
-      allow_shared_bytes(streamed_kernel<MatrixFormat::kBf16, 1, End>, kMostBytes));
-  LYRE_RETURN_IF_ERROR(
-      allow_shared_bytes(streamed_kernel<MatrixFormat::kBf16, 2, End>, kMostBytes));
-  LYRE_RETURN_IF_ERROR(allow_shared_bytes(streamed_kernel<MatrixFormat::kFp8, 1, End>, kMostBytes));
-  return allow_shared_bytes(streamed_kernel<MatrixFormat::kFp8, 2, End>, kMostBytes);
+  LYRE_RETURN_IF_ERROR(allow_shared_bytes(streamed_kernel<MatrixFormat::kBf16, End>, kMostBytes));
+  return allow_shared_bytes(streamed_kernel<MatrixFormat::kFp8, End>, kMostBytes);
 }
 
 }  // namespace
@@ -600,43 +682,59 @@ Status prepare_streamed_matmul() {
   LYRE_RETURN_IF_ERROR(prepare_end<QkvEnd>());
   LYRE_RETURN_IF_ERROR(prepare_end<ResidualEnd>());
   LYRE_RETURN_IF_ERROR(prepare_end<GateUpEnd>());
-  LYRE_RETURN_IF_ERROR(allow_shared_bytes(logits_kernel<false>, kMostBytes - 1024));
-  return allow_shared_bytes(logits_kernel<true>, kMostBytes - 1024);
+  LYRE_RETURN_IF_ERROR(allow_shared_bytes(logits_kernel<false>, kMostBytes));
+  return allow_shared_bytes(logits_kernel<true>, kMostBytes);
 }
 
-void streamed_qkv(Queue& queue, const DeviceMatrix& matrix, const StreamedInput& input,
+Result<StreamedWeights> streamed_weights(const DeviceMatrix& matrix) {
+  const int element_bytes = matrix.format == MatrixFormat::kBf16 ? 2 : 1;
+  LYRE_ASSIGN_OR_RETURN(
+      const CUtensorMap tiles,
+      make_tensor_map(matrix.data, element_bytes, matrix.padded_rows(),
+                      int64_t{matrix.pitch} * element_bytes, kTileRows, kChunkLines));
+  return StreamedWeights{matrix, tiles};
+}
+
+Result<CUtensorMap> streamed_tiles(const void* values, int rows, int pitch, int tokens,
+                                   MatrixFormat format) {
+  const int lines = format == MatrixFormat::kBf16 ? Chunk<MatrixFormat::kBf16>::kInputLines
+                                                  : Chunk<MatrixFormat::kFp8>::kInputLines;
+  return make_tensor_map(values, 2, rows, int64_t{pitch} * 2, tokens, lines);
+}
+
+void streamed_qkv(Queue& queue, const StreamedWeights& weights, const StreamedInput& input,
                   const QkvOutlet& out) {
-  launch_streamed(queue, "lm.qkv", matrix, input, QkvEnd{out});
+  launch_streamed(queue, "lm.qkv", weights, input, QkvEnd{out});
 }
 
-void streamed_residual(Queue& queue, const char* name, const DeviceMatrix& matrix,
+void streamed_residual(Queue& queue, const char* name, const StreamedWeights& weights,
                        const StreamedInput& input, const ResidualStream& stream,
                        const float* next_norm) {
-  launch_streamed(queue, name, matrix, input, ResidualEnd{stream, next_norm});
+  launch_streamed(queue, name, weights, input, ResidualEnd{stream, next_norm});
 }
 
-void streamed_gate_up(Queue& queue, const DeviceMatrix& matrix, const StreamedInput& input,
+void streamed_gate_up(Queue& queue, const StreamedWeights& weights, const StreamedInput& input,
                       void* activations, int out_pitch) {
-  launch_streamed(queue, "lm.gate_up", matrix, input,
+  launch_streamed(queue, "lm.gate_up", weights, input,
                   GateUpEnd{static_cast<__nv_bfloat16*>(activations), out_pitch});
 }
 
-void legal_logits(Queue& queue, const DeviceMatrix& output, const StreamedInput& input,
+void legal_logits(Queue& queue, const StreamedWeights& output, const StreamedInput& input,
                   const LogitsTask& task) {
-  const Stream stream =
-      make_stream<MatrixFormat::kBf16>(output, input, std::min(task.count, kGroup));
-  const int64_t row_bytes = int64_t{output.columns} * 2;
-  const int64_t codes = std::min<int64_t>(task.vocabulary / CodeLayout::kSlots, kMostCodes);
-  // A tile of a slot each, where the codebook is as usual; blocks of larger ones go around.
-  const auto tiles = static_cast<unsigned>(codes / kTileRows + 2);
-  queue.launch({"lm.logits", row_bytes * codes * std::min(task.count, CodeLayout::kSlots),
-                int64_t{2} * codes * output.columns * task.count},
-               shape_of(stream, {tiles, CodeLayout::kSlots}), logits_kernel<false>, stream, task);
+  const int group = std::min(task.count, kGroup);
+  const Stream stream = make_stream<MatrixFormat::kBf16>(output, input, group);
+  const DeviceMatrix& matrix = output.matrix;
+  const int64_t slot_codes = task.vocabulary / CodeLayout::kSlots;  // at most
+  const auto blocks = static_cast<unsigned>(2 * queue.multiprocessors());
+  const LaunchShape shape = shape_of<MatrixFormat::kBf16>(stream, group, {blocks});
+  queue.launch({"lm.logits",
+                int64_t{matrix.columns} * 2 * slot_codes * std::min(task.count, CodeLayout::kSlots),
+                int64_t{2} * slot_codes * matrix.columns * task.count},
+               shape, logits_kernel<false>, stream, task);
   if (!task.all_ids) return;
-  const auto all = static_cast<unsigned>((task.vocabulary + kTileRows - 1) / kTileRows);
-  queue.launch({"lm.logits_all", output.size_bytes(),
-                int64_t{2} * output.rows * output.columns * task.count},
-               shape_of(stream, {all}), logits_kernel<true>, stream, task);
+  queue.launch({"lm.logits_all", matrix.size_bytes(),
+                int64_t{2} * matrix.rows * matrix.columns * task.count},
+               shape, logits_kernel<true>, stream, task);
 }
 
 }  // namespace lyre::cuda
