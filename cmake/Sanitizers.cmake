@@ -18,8 +18,8 @@ if(LYRE_SANITIZE AND CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
 
-# For all but the folders of arithmetic, whose tests would take longer than the compiler saves: it needs a third to a half of
-# the time (web_socket.cc under ASan: 16 s instead of 59 s).
+# For all but the folders of arithmetic and what property tests repeat, which would take longer than the compiler saves: it
+# needs a third to a half of the time (web_socket.cc under ASan: 16 s instead of 59 s).
 function(lyre_sanitize_unoptimised target)
   if(LYRE_SANITIZE)
     target_compile_options(${target} PRIVATE -O0)
