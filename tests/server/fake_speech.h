@@ -158,10 +158,8 @@ class FakeSpeech {
 
 /// A row of samples that tells every position apart: its 16-bit values count up from `first`.
 inline std::vector<float> counting_samples(int first, int count) {
-  std::vector<float> samples;
-  for (int i = 0; i < count; ++i) {
-    samples.push_back(static_cast<float>((first + i) % 30'000) / 32'768.0f);
-  }
+  std::vector<float> samples(static_cast<size_t>(count));
+  for (float& sample : samples) sample = static_cast<float>(first++ % 30'000) / 32'768.0f;
   return samples;
 }
 

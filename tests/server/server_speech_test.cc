@@ -269,11 +269,11 @@ TEST_F(ServerSpeech, AClientThatPipelinesAndLeavesCancels) {
 
 TEST_F(ServerSpeech, AClientMayLeaveAfterAnyByte) {
   open();
+  const std::vector<float> samples = counting_samples(0, 5'000'000);
   for (size_t bytes = 0; bytes < 600; bytes = bytes * 2 + 1) {
     for (const bool abruptly : {false, true}) {
       auto client = ask(kSpeech, R"({"input": "hi", "response_format": "wav"})");
-      std::thread writer(
-          [&] { EXPECT_FALSE(push_all(call->sink, counting_samples(0, 5'000'000))); });
+      std::thread writer([&] { EXPECT_FALSE(push_all(call->sink, samples)); });
       for (size_t read = 0; read < bytes;) read += client->receive(bytes - read).size();
       abruptly ? client->close_abruptly() : client->close();
       writer.join();

@@ -531,7 +531,8 @@ Connection::Task<bool> Connection::speak(Exchange& exchange, HttpResponse& respo
   record.first_audio_ms = milliseconds_since(exchange.begin);
   record.status = 200;
   const bool chunked = exchange.http_1_1;
-  exchange.keep_alive = exchange.keep_alive && chunked && !draining_;
+  // The stop is known before each connection has been told.
+  exchange.keep_alive = exchange.keep_alive && chunked && !draining_ && !state_.stopping();
   out_ =
       response_head(response, exchange.head(chunked ? BodyFraming::kChunked : BodyFraming::kClose),
                     std::time(nullptr));
