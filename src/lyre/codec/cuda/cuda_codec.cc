@@ -30,7 +30,7 @@ using snac_cuda::StreamPlan;
 
 // Sizes of rounds for which a graph is captured; a smaller round takes the next, with unused slots,
 // whose blocks end at once.
-constexpr int kBuckets[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256};
+constexpr int kBuckets[] = {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256};
 // A first push with a preview has four slots; two of them still go together.
 constexpr int kLeastSlots = 8;
 

@@ -10,10 +10,11 @@
 namespace lyre {
 
 struct CudaCodecTuning {
-  /// Frames that go through the layers together. Larger rounds fill the GPU better, until the rows
-  /// between two kernels leave its cache: a frame of the 24 kHz model has 1 MiB of them. A push of
-  /// more takes several rounds, one behind the other. At most 256.
-  int most_slots = 64;
+  /// Frames that go through the layers together; a push of more takes several rounds, one behind
+  /// the other. Larger rounds fill the GPU better (measured: docs/performance-codec-cuda.md) and
+  /// take work memory, 1.3 MiB a frame of the 24 kHz model. At most 256, and never more than the
+  /// streams can give.
+  int most_slots = 256;
 };
 
 /// On GPU options.device. kUnavailable in a build without CUDA; kInvalidArgument for a model that

@@ -104,7 +104,9 @@ void Decoder::put(cuda::Queue& queue, int slot_count) const {
     up.channels = block.channels;
     up.delay = block.delay;
     up.y = rows;
-    const bool adds_noise = w.noise != nullptr && block.channels <= kMostNoisyChannels;
+    const bool adds_noise =
+        w.noise != nullptr &&
+        projection_adds_noise(slot_count, block.in_rows, block.stride, block.channels);
     if (adds_noise) {
       up.name = "codec.upsample_noise";
       up.noise = w.noise;

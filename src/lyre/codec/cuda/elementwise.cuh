@@ -11,16 +11,11 @@
 // no choice that could differ from tile to tile.
 namespace lyre::snac_cuda {
 
-/// sin(angle)^2, which has period pi: reduced to [-pi/2, pi/2], where the fast sine errs by 5e-7.
-__device__ __forceinline__ float sine_squared(float angle) {
-  constexpr float kPi = 3.14159274f, kPiRest = -8.74227766e-8f;  // their sum is pi to 49 bits
-  const float turns = rintf(angle * 0.318309886f);
-  const float sine = __sinf(fmaf(turns, -kPiRest, fmaf(turns, -kPi, angle)));
-  return sine * sine;
-}
-
+/// The fast sine takes its angle in turns: its error is 5e-7 and what an angle in fp32 leaves open
+/// anyway, so that Snake errs by no more than rounding x would.
 __device__ __forceinline__ float snake(float x, float alpha, float inverse) {
-  return fmaf(sine_squared(alpha * x), inverse, x);
+  const float sine = __sinf(alpha * x);
+  return fmaf(sine * sine, inverse, x);
 }
 
 __device__ __forceinline__ float4 snake(float4 x, float4 alpha, float4 inverse) {
@@ -41,15 +36,20 @@ __device__ __forceinline__ float4 multiply_add(float4 a, float4 b, float4 c) {
   return {fmaf(a.x, b.x, c.x), fmaf(a.y, b.y, c.y), fmaf(a.z, b.z, c.z), fmaf(a.w, b.w, c.w)};
 }
 
+__device__ __forceinline__ float4 scale(float a, float4 b) {
+  return {a * b.x, a * b.y, a * b.z, a * b.w};
+}
+
 __device__ __forceinline__ float4 add(float4 a, float4 b) {
   return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w};
 }
 
 /// Rounded to fp16; what is beyond its range becomes its largest value.
 __device__ __forceinline__ uint32_t to_halves(float low, float high) {
-  constexpr float kMost = 65504.0f;
-  const __half2 halves =
-      __floats2half2_rn(fminf(fmaxf(low, -kMost), kMost), fminf(fmaxf(high, -kMost), kMost));
+  constexpr unsigned short kMost = 0x7bff, kLeast = 0xfbff;  // +-65504
+  __half2 halves = __floats2half2_rn(low, high);
+  halves = __hmin2(halves, __half2half2(__ushort_as_half(kMost)));
+  halves = __hmax2(halves, __half2half2(__ushort_as_half(kLeast)));
   return *reinterpret_cast<const uint32_t*>(&halves);
 }
 

@@ -72,8 +72,9 @@ struct ProjectionArgs {
 };
 void put_projection(cuda::Queue& queue, const ProjectionArgs& args);
 
-/// Widest layer of which a projection adds the noise itself.
-inline constexpr int kMostNoisyChannels = 128;
+/// Whether put_projection() takes `noise` with so much work: a block must have all channels of its
+/// rows, which with few rows leaves too few blocks. Both ways give the same values.
+bool projection_adds_noise(int slot_count, int in_rows, int stride, int channels);
 
 /// y = x + n * (W x)
 struct NoiseArgs {

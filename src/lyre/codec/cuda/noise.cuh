@@ -19,9 +19,9 @@ __device__ __forceinline__ float noise_at(const Slot& slot, int block, int64_t t
   const uint32_t a = lane < 2 ? philox.words[0] : philox.words[2];
   const uint32_t b = lane < 2 ? philox.words[1] : philox.words[3];
   const float u = (static_cast<float>(a >> 8) + 1.0f) * 0x1.0p-24f;
-  const float angle = 6.28318548f * (static_cast<float>(b >> 8) * 0x1.0p-24f);
+  const float half_turns = static_cast<float>(b >> 8) * 0x1.0p-23f;
   const float radius = sqrtf(-2.0f * logf(u));
-  return radius * (lane % 2 == 0 ? cosf(angle) : sinf(angle));
+  return radius * (lane % 2 == 0 ? cospif(half_turns) : sinpif(half_turns));
 }
 
 /// Of row `row` of a slot at a layer with so many rows and that delay; zero before the speech and

@@ -7,6 +7,7 @@
 namespace lyre::snac_cuda {
 namespace {
 
+// n * (W x) = W (n x): the sums start as x, and nothing is left to do after the product.
 template <class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocessor)
     noise_kernel(const NoiseArgs a) {
@@ -30,6 +31,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
     noise[i] = noise_of_row(slot, a.block, a.rows, first_row + i, a.delay);
   }
   cuda::grid_dependency_wait();
+  __syncthreads();
 
   const int stride = operand_stride(a.channels), quads = a.channels / 4;
   const float* x = a.x + int64_t{index} * a.rows * a.channels;
@@ -40,7 +42,8 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
     if (first_row + row < a.rows) {
       value = load4(x + int64_t{first_row + row} * a.channels + 4 * quad);
     }
-    *reinterpret_cast<uint2*>(operand + row * stride + 4 * quad) = to_halves(value);
+    *reinterpret_cast<uint2*>(operand + row * stride + 4 * quad) =
+        to_halves(scale(noise[row], value));
     row += row_step;
     quad += quad_step;
     if (quad >= quads) {
@@ -51,25 +54,29 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   __syncthreads();
   if (!has_columns) return;
 
-  product.run(operand + warp_row * stride, stride, 0, a.channels / 32);
+  const auto for_each_sum = [&](auto&& visit) {
 #pragma unroll
-  for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
+    for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int local = warp_row + product.row(tile, half);
-      if (first_row + local >= a.rows) continue;
-      const float n = noise[local];
+      for (int half = 0; half < 2; ++half) {
+        const int row_of_slot = first_row + warp_row + product.row(tile, half);
+        if (row_of_slot >= a.rows) continue;
+        const int64_t to = (int64_t{index} * a.rows + row_of_slot) * a.channels;
 #pragma unroll
-      for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
-        const int column = first_column + product.column(pair);
-        if (column >= a.channels) continue;
-        const int64_t at = (int64_t{index} * a.rows + first_row + local) * a.channels + column;
-        // Zeros outside the speech stay zeros.
-        *reinterpret_cast<float4*>(a.y + at) =
-            multiply_add({n, n, n, n}, product.values(tile, half, pair), load4(a.x + at));
+        for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
+          const int column = first_column + product.column(pair);
+          if (column < a.channels) visit(tile, half, pair, to + column);
+        }
       }
     }
-  }
+  };
+  for_each_sum([&](int tile, int half, int pair, int64_t at) {
+    product.set(tile, half, pair, load4(a.x + at));
+  });
+  product.run(operand + warp_row * stride, stride, 0, a.channels / 32);
+  for_each_sum([&](int tile, int half, int pair, int64_t at) {
+    *reinterpret_cast<float4*>(a.y + at) = product.values(tile, half, pair);
+  });
 }
 
 template <class Shape>
@@ -96,14 +103,9 @@ void put_noise(cuda::Queue& queue, const NoiseArgs& args) {
 }
 
 Status prepare_noise() {
-  LYRE_RETURN_IF_ERROR(
-      cuda::allow_shared_bytes(noise_kernel<SmallTile>, shared_bytes<SmallTile>(kMostChannels)));
-  LYRE_RETURN_IF_ERROR(
-      cuda::allow_shared_bytes(noise_kernel<MiddleTile>, shared_bytes<MiddleTile>(1024)));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(noise_kernel<Tile64>, shared_bytes<Tile64>(64)));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(noise_kernel<Tile128>, shared_bytes<Tile128>(128)));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(noise_kernel<Tile256>, shared_bytes<Tile256>(256)));
-  return cuda::allow_shared_bytes(noise_kernel<Tile512>, shared_bytes<Tile512>(512));
+  return prepare_tiles([&]<class Shape>(int most_channels) {
+    return cuda::allow_shared_bytes(noise_kernel<Shape>, shared_bytes<Shape>(most_channels));
+  });
 }
 
 }  // namespace lyre::snac_cuda

@@ -17,10 +17,11 @@ struct Pipelined {
   static constexpr int kDepth = kDepth_, kStages = kStages_;
   static constexpr bool kNoise = kNoise_;
   static constexpr int kStride = operand_stride(kDepth);
-  static constexpr int kSharedBytes = kStages * Shape::kRows * kStride * 2;
+  // With noise its operand takes the place of the stages.
+  static constexpr int kOperandStride = kNoise ? operand_stride(Shape::kColumns) : 0;
+  static constexpr int kSharedBytes =
+      Shape::kRows * 2 * (kStages * kStride > kOperandStride ? kStages * kStride : kOperandStride);
   static_assert(kDepth % (32 * Shape::kAhead) == 0);
-  static_assert(!kNoise || kSharedBytes >= Shape::kRows * operand_stride(Shape::kColumns) * 2);
-  static_assert(!kNoise || Shape::kColumns <= kMostNoisyChannels);
 };
 
 // One stream: 4 rows of the first block against 17 MB of weights: many narrow columns, weights far
@@ -33,6 +34,8 @@ using NoisyNarrow = Pipelined<TileShape<1, 2, 1, 8, 4, 2>, 128, 3, true>;
 using NoisyMiddle = Pipelined<TileShape<2, 2, 1, 8, 4, 2>, 128, 3, true>;
 using Noisy64 = Pipelined<TileShape<2, 4, 4, 2, 2, 2>, 64, 3, true>;
 using Noisy128 = Pipelined<TileShape<4, 4, 2, 4, 2, 2>, 64, 3, true>;
+using Noisy256 = Pipelined<TileShape<4, 4, 1, 8, 2, 2>, 64, 3, true>;
+using Noisy512 = Pipelined<TileShape<4, 4, 1, 16, 2, 1>, 64, 3, true>;
 
 // 16 bytes, or zeros where there is no source.
 __device__ __forceinline__ void copy_async(__half* to, const __half* from, const void* any) {
@@ -135,15 +138,17 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
     product.run(stage, P::kStride, c * kSteps, min(kSteps, depth / 32 - c * kSteps));
   }
 
-  // The operand of the noise takes the place of the stages.
+  // The operand of the noise takes the place of the stages. n * (W y) = W (n y), so that the sums
+  // stay where they are and the second product goes on top of them.
   const int operand_row = operand_stride(a.channels);
+  const int warp_row = row_warp * Shape::kRowTiles * 16;
   if constexpr (P::kNoise) __syncthreads();
   if (has_columns) {
 #pragma unroll
     for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const int row = first_row + row_warp * Shape::kRowTiles * 16 + product.row(tile, half);
+        const int tile_row = warp_row + product.row(tile, half), row = first_row + tile_row;
         if (row >= all_rows) continue;
         const int index = row / a.in_rows, local = row % a.in_rows;
         const RowRange speech = rows_of_speech(a.round.slots[index], a.in_rows * a.stride, a.delay);
@@ -151,16 +156,15 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
         for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
           const int column = first_column + product.column(pair);
           if (column >= columns) continue;
-          const int phase = column / a.channels;
+          const int phase = P::kNoise ? static_cast<int>(blockIdx.y) : column / a.channels;
           const int out_row = local * a.stride + phase;
           float4 y = add(product.values(tile, half, pair), load4_constant(a.bias + column));
           if (out_row < speech.begin || out_row >= speech.end) y = {0, 0, 0, 0};
           const int64_t at = int64_t{row} * columns + column;
           if constexpr (P::kNoise) {
-            *reinterpret_cast<float4*>(a.y + at) = y;
-            const int tile_row = row - first_row;
+            product.set(tile, half, pair, y);
             *reinterpret_cast<uint2*>(stages + tile_row * operand_row + warp_column +
-                                      product.column(pair)) = to_halves(y);
+                                      product.column(pair)) = to_halves(scale(noise[tile_row], y));
           } else if (a.y_half == nullptr) {
             *reinterpret_cast<float4*>(a.y + at) = y;
           } else {
@@ -175,24 +179,22 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
   }
 
   if constexpr (P::kNoise) {
-    if (has_columns) product.start(a.noise, a.channels, warp_column);
+    if (has_columns) product.take(a.noise, a.channels, warp_column);
     __syncthreads();
     if (has_columns) {
-      const int warp_row = row_warp * Shape::kRowTiles * 16;
       product.run(stages + warp_row * operand_row, operand_row, 0, a.channels / 32);
 #pragma unroll
       for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int tile_row = warp_row + product.row(tile, half);
-          if (first_row + tile_row >= all_rows) continue;
-          const float n = noise[tile_row];
+          const int row = first_row + warp_row + product.row(tile, half);
+          if (row >= all_rows) continue;
 #pragma unroll
           for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
-            // What this thread has just written.
-            float4* y = reinterpret_cast<float4*>(a.y + int64_t{first_row + tile_row} * columns +
-                                                  first_column + product.column(pair));
-            *y = multiply_add({n, n, n, n}, product.values(tile, half, pair), *y);
+            const int column = first_column + product.column(pair);
+            if (column >= columns) continue;
+            *reinterpret_cast<float4*>(a.y + int64_t{row} * columns + column) =
+                product.values(tile, half, pair);
           }
         }
       }
@@ -252,19 +254,30 @@ constexpr unsigned kEnough = 100;
 
 }  // namespace
 
+bool projection_adds_noise(int slot_count, int in_rows, int stride, int channels) {
+  if (channels <= 128) return true;
+  if (channels > 512) return false;
+  const int tile_rows = channels <= 256 ? Noisy256::Shape::kRows : Noisy512::Shape::kRows;
+  return (slot_count * in_rows + tile_rows - 1) / tile_rows * stride >= static_cast<int>(kEnough);
+}
+
 void put_projection(cuda::Queue& queue, const ProjectionArgs& args) {
-  if (args.noise != nullptr) {
+  if (args.noise != nullptr && args.channels > 256) {
+    launch_if_enough<Noisy512>(queue, args, 0);
+  } else if (args.noise != nullptr && args.channels > 128) {
+    launch_if_enough<Noisy256>(queue, args, 0);
+  } else if (args.noise != nullptr) {
     if (args.channels <= 64 ? launch_if_enough<Noisy64>(queue, args, kEnough)
                             : launch_if_enough<Noisy128>(queue, args, kEnough)) {
       return;
     }
     if (launch_if_enough<NoisyMiddle>(queue, args, kEnough)) return;
     launch_if_enough<NoisyNarrow>(queue, args, 0);
-    return;
+  } else {
+    if (launch_if_enough<Square>(queue, args, kEnough)) return;
+    if (launch_if_enough<Middle>(queue, args, kEnough)) return;
+    launch_if_enough<Narrow>(queue, args, 0);
   }
-  if (launch_if_enough<Square>(queue, args, kEnough)) return;
-  if (launch_if_enough<Middle>(queue, args, kEnough)) return;
-  launch_if_enough<Narrow>(queue, args, 0);
 }
 
 Status prepare_projection() {
@@ -274,7 +287,9 @@ Status prepare_projection() {
   LYRE_RETURN_IF_ERROR(prepare<NoisyNarrow>());
   LYRE_RETURN_IF_ERROR(prepare<NoisyMiddle>());
   LYRE_RETURN_IF_ERROR(prepare<Noisy64>());
-  return prepare<Noisy128>();
+  LYRE_RETURN_IF_ERROR(prepare<Noisy128>());
+  LYRE_RETURN_IF_ERROR(prepare<Noisy256>());
+  return prepare<Noisy512>();
 }
 
 }  // namespace lyre::snac_cuda

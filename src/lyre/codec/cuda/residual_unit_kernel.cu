@@ -6,37 +6,28 @@
 namespace lyre::snac_cuda {
 namespace {
 
-// Channels whose rows lie in shared memory at once.
-constexpr int kMostChunk = 64;
-constexpr int chunk_of(int channels) { return channels % kMostChunk == 0 ? kMostChunk : 32; }
-
-// Bytes of the operand (kRows, stride), which the rows of a chunk with their history follow.
 template <class Shape>
-constexpr int64_t operand_bytes(int channels) {
+constexpr int64_t shared_bytes(int channels) {
   return int64_t{Shape::kRows} * operand_stride(channels) * 2;
 }
+
+// Rows that a thread makes of the operand one after the other: with few rows, where latency is all,
+// fewer.
 template <class Shape>
-constexpr int64_t shared_bytes(int channels, int dilation) {
-  return operand_bytes<Shape>(channels) +
-         int64_t{Shape::kRows + 2 * kDepthwiseReach * dilation} * chunk_of(channels) * 4;
+constexpr int run_of() {
+  return Shape::kRows >= 64 ? 8 : (Shape::kRows >= 32 ? 4 : 2);
 }
 
-// Rows that a thread of a small tile loads of one chunk, at most; of a large one, at once.
-template <class Shape>
-constexpr int batch_of() {
-  constexpr int kMostReach = Shape::kRows + 2 * kDepthwiseReach * kDilations[kResidualUnits - 1];
-  constexpr int kRowsAtOnce = Shape::kThreads / (kMostChunk / 4);
-  return Shape::kRows <= 32 ? (kMostReach + kRowsAtOnce - 1) / kRowsAtOnce : 4;
-}
-
-// Snake of all rows that the taps reach, once each, to shared memory; from there depthwise and the
-// second Snake give the operand of the product; the residual is added to its sums.
+// Snake, depthwise and the second Snake give the operand of the product; the residual is added to
+// its sums. The operand is made in registers: the rows of a tile fall into `dilation` chains whose
+// neighbours are a dilation apart, and a thread walks down a run of one of them in four channels
+// with the seven rows of its taps in a window. So it reads and bends run + 6 rows for run rows of
+// the operand, and nobody waits for anybody before the product.
 template <class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocessor)
     residual_unit_kernel(const ResidualUnitArgs a) {
   extern __shared__ __align__(16) unsigned char shared[];
-  __half* operand = reinterpret_cast<__half*>(shared);
-  float* chunk_rows = reinterpret_cast<float*>(shared + operand_bytes<Shape>(a.channels));
+  __half* operand = reinterpret_cast<__half*>(shared);  // (kRows, stride)
 
   cuda::grid_dependency_release();
   const int index = static_cast<int>(blockIdx.z);
@@ -50,7 +41,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   const bool has_columns = first_column < a.channels;  // of the warp
   WarpProduct<Shape> product;
   // Where registers are no concern, the first weights come while the operand is made.
-  constexpr bool kStartEarly = Shape::kRowTiles * Shape::kColumnTiles <= 4;
+  constexpr bool kStartEarly = Shape::kRowTiles * Shape::kColumnTiles <= 2;
   if (kStartEarly && has_columns) product.start(a.weights, a.channels, first_column);
   cuda::grid_dependency_wait();
 
@@ -59,28 +50,29 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
                               kept_rows_of<float>(a.round, slot, a.state_offset), kept, a.rows,
                               a.channels);
   const int stride = operand_stride(a.channels);
-  const int chunk = chunk_of(a.channels), quads = chunk / 4;
-  const int lane_row = thread / quads, row_step = Shape::kThreads / quads;
-  const int quad = thread % quads * 4;  // first of the thread's four channels in a chunk
-  // A thread's rows of a chunk, in batches whose loads are under way together. With one batch a
-  // chunk (the small tiles, of which a multiprocessor has too few to hide them) the loads of the
-  // next chunk are under way while this one is multiplied.
-  constexpr int kBatch = batch_of<Shape>();
-  constexpr bool kOneBatch = Shape::kRows <= 32;
-  const int reach = Shape::kRows + kept;
-  float4 fetched[kBatch];
-  const auto fetch = [&](int channel, int first) {
+  constexpr int kRun = run_of<Shape>(), kBefore = kDepthwiseTaps - 1;
+  const int quads = a.channels / 4;
+  const int chain_rows = (Shape::kRows + a.dilation - 1) / a.dilation;
+  const int tasks = a.dilation * ((chain_rows + kRun - 1) / kRun) * quads;
+  for (int task = thread; task < tasks; task += Shape::kThreads) {
+    const int run = task / quads, c = task % quads * 4;
+    // First row of the run, within the tile.
+    const int first = run % a.dilation + run / a.dilation * (kRun * a.dilation);
+    if (first >= Shape::kRows || first_row + first >= a.rows) continue;
+    const auto input = [&](int step) {
+      // Behind the slot's last row there is no row of the operand that anybody needs.
+      const int row = first_row + first + (step - kBefore) * a.dilation;
+      const float* from = rows.at(min(row, a.rows - 1));
+      float4 value = {0, 0, 0, 0};
+      if (from != nullptr) value = load4(from + c);
+      return value;
+    };
+    float4 window[kDepthwiseTaps];
 #pragma unroll
-    for (int i = 0; i < kBatch; ++i) {
-      const int r = first + i * row_step, row = first_row + r - kept;
-      const float* from = r < reach && row < a.rows ? rows.at(row) : nullptr;
-      fetched[i] = float4{0, 0, 0, 0};
-      if (from != nullptr) fetched[i] = load4(from + channel);
-    }
-  };
-  if (kOneBatch) fetch(quad, lane_row);
-  for (int first = 0; first < a.channels; first += chunk) {
-    const int c = first + quad;
+    for (int k = 0; k < kBefore; ++k) window[k] = input(k);
+    float4 fetched[kRun];
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) fetched[i] = input(kBefore + i);
     const float4 alpha_in = load4_constant(a.snake_in.alpha + c);
     const float4 inverse_in = load4_constant(a.snake_in.inverse + c);
     float4 taps[kDepthwiseTaps];
@@ -91,31 +83,23 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
     const float4 bias = load4_constant(a.depthwise + kDepthwiseTaps * a.channels + c);
     const float4 alpha = load4_constant(a.snake_mid.alpha + c);
     const float4 inverse = load4_constant(a.snake_mid.inverse + c);
-    for (int start = lane_row; start < reach; start += kBatch * row_step) {
-      if (!kOneBatch) fetch(c, start);
 #pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const int r = start + i * row_step;
-        if (r >= reach) continue;
-        *reinterpret_cast<float4*>(chunk_rows + r * chunk + quad) =
-            snake(fetched[i], alpha_in, inverse_in);
-      }
-    }
-    __syncthreads();
-    if (kOneBatch && first + chunk < a.channels) fetch(c + chunk, lane_row);
-    const int tap_step = a.dilation * chunk;
-#pragma unroll 2
-    for (int r = lane_row; r < Shape::kRows; r += row_step) {
-      const float* from = chunk_rows + r * chunk + quad;
+    for (int k = 0; k < kBefore; ++k) window[k] = snake(window[k], alpha_in, inverse_in);
+#pragma unroll
+    for (int i = 0; i < kRun; ++i) {
+      window[(i + kBefore) % kDepthwiseTaps] = snake(fetched[i], alpha_in, inverse_in);
       float4 y = bias;
 #pragma unroll
       for (int k = 0; k < kDepthwiseTaps; ++k) {
-        y = multiply_add(taps[k], load4(from + k * tap_step), y);
+        y = multiply_add(taps[k], window[(i + k) % kDepthwiseTaps], y);
       }
-      *reinterpret_cast<uint2*>(operand + r * stride + c) = to_halves(snake(y, alpha, inverse));
+      const int r = first + i * a.dilation;
+      if (r < Shape::kRows) {
+        *reinterpret_cast<uint2*>(operand + r * stride + c) = to_halves(snake(y, alpha, inverse));
+      }
     }
-    __syncthreads();
   }
+  __syncthreads();
 
   if (slot.save != 0) {
     const int parts = static_cast<int>(gridDim.x * gridDim.y) * Shape::kThreads;
@@ -167,30 +151,20 @@ void put_residual_unit(cuda::Queue& queue, const ResidualUnitArgs& args) {
       (args.y_half == nullptr ? 8 : 6) * values + int64_t{2} * args.channels * args.channels,
       2 * values * (args.channels + kDepthwiseTaps)};
   choose_tile(slots, args.rows, args.channels, [&]<class Shape>() {
-    queue.launch(
-        work,
-        {.grid = grid_of<Shape>(slots, args.rows, args.channels),
-         .block = {Shape::kThreads},
-         .shared_bytes = static_cast<size_t>(shared_bytes<Shape>(args.channels, args.dilation)),
-         .overlap_previous = true},
-        residual_unit_kernel<Shape>, args);
+    queue.launch(work,
+                 {.grid = grid_of<Shape>(slots, args.rows, args.channels),
+                  .block = {Shape::kThreads},
+                  .shared_bytes = static_cast<size_t>(shared_bytes<Shape>(args.channels)),
+                  .overlap_previous = true},
+                 residual_unit_kernel<Shape>, args);
   });
 }
 
 Status prepare_residual_unit() {
-  constexpr int kMostDilation = kDilations[kResidualUnits - 1];
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(
-      residual_unit_kernel<SmallTile>, shared_bytes<SmallTile>(kMostChannels, kMostDilation)));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(residual_unit_kernel<MiddleTile>,
-                                                shared_bytes<MiddleTile>(1024, kMostDilation)));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(residual_unit_kernel<Tile64>,
-                                                shared_bytes<Tile64>(64, kMostDilation)));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(residual_unit_kernel<Tile128>,
-                                                shared_bytes<Tile128>(128, kMostDilation)));
-  LYRE_RETURN_IF_ERROR(cuda::allow_shared_bytes(residual_unit_kernel<Tile256>,
-                                                shared_bytes<Tile256>(256, kMostDilation)));
-  return cuda::allow_shared_bytes(residual_unit_kernel<Tile512>,
-                                  shared_bytes<Tile512>(512, kMostDilation));
+  return prepare_tiles([&]<class Shape>(int most_channels) {
+    return cuda::allow_shared_bytes(residual_unit_kernel<Shape>,
+                                    shared_bytes<Shape>(most_channels));
+  });
 }
 
 }  // namespace lyre::snac_cuda

@@ -9,8 +9,9 @@
 // and whoever makes its operand from rows with history would rather have all columns in one block.
 namespace lyre::snac_cuda {
 
-// Few blocks: work is cut into many of them. Then one for each width, which takes all columns.
-using SmallTile = TileShape<1, 2, 1, 8, 4, 2>;   // 16 x 128
+// Few blocks: work is cut into many of them, and each has many threads for what comes before its
+// product. Then one for each width, which takes all columns.
+using SmallTile = TileShape<1, 2, 1, 16, 4, 1>;  // 16 x 256
 using MiddleTile = TileShape<2, 2, 1, 8, 4, 2>;  // 32 x 128
 using Tile64 = TileShape<2, 4, 4, 2, 2, 2>;      // 128 x 64
 using Tile128 = TileShape<4, 4, 2, 4, 2, 2>;     // 128 x 128
@@ -32,6 +33,17 @@ template <class Shape>
 bool enough_blocks(int slots, int rows, int channels) {
   const dim3 grid = grid_of<Shape>(slots, rows, channels);
   return int64_t{grid.x} * grid.y * grid.z >= kEnoughBlocks;
+}
+
+/// Calls prepare.template operator()<Shape>(its most channels) for every tile.
+template <class Prepare>
+Status prepare_tiles(Prepare&& prepare) {
+  LYRE_RETURN_IF_ERROR(prepare.template operator()<SmallTile>(kMostChannels));
+  LYRE_RETURN_IF_ERROR(prepare.template operator()<MiddleTile>(1024));
+  LYRE_RETURN_IF_ERROR(prepare.template operator()<Tile64>(64));
+  LYRE_RETURN_IF_ERROR(prepare.template operator()<Tile128>(128));
+  LYRE_RETURN_IF_ERROR(prepare.template operator()<Tile256>(256));
+  return prepare.template operator()<Tile512>(512);
 }
 
 /// Calls launch.template operator()<Shape>() for the tile that suits. All give the same values.

@@ -52,9 +52,6 @@ class WarpProduct {
 
   /// column: first of the warp, within the padded matrix.
   __device__ __forceinline__ void start(PackedMatrix matrix, int k, int column) {
-    steps_ = k / 32;
-    lane_ = static_cast<int>(threadIdx.x) % cuda::kWarp;
-    weights_ = matrix + int64_t{column / 16} * steps_ * 64 + lane_;
 #pragma unroll
     for (int i = 0; i < Shape::kRowTiles; ++i) {
 #pragma unroll
@@ -63,6 +60,14 @@ class WarpProduct {
         for (int e = 0; e < 4; ++e) sum_[i][j][e] = 0.0f;
       }
     }
+    take(matrix, k, column);
+  }
+
+  /// The same, on top of the sums so far.
+  __device__ __forceinline__ void take(PackedMatrix matrix, int k, int column) {
+    steps_ = k / 32;
+    lane_ = static_cast<int>(threadIdx.x) % cuda::kWarp;
+    weights_ = matrix + int64_t{column / 16} * steps_ * 64 + lane_;
 #pragma unroll
     for (int p = 0; p < Shape::kAhead; ++p) {
       if (p < steps_) load(p, p);
@@ -110,6 +115,12 @@ class WarpProduct {
   __device__ __forceinline__ float4 values(int tile, int half, int pair) const {
     return {sum_[tile][2 * pair][2 * half], sum_[tile][2 * pair][2 * half + 1],
             sum_[tile][2 * pair + 1][2 * half], sum_[tile][2 * pair + 1][2 * half + 1]};
+  }
+  __device__ __forceinline__ void set(int tile, int half, int pair, float4 y) {
+    sum_[tile][2 * pair][2 * half] = y.x;
+    sum_[tile][2 * pair][2 * half + 1] = y.y;
+    sum_[tile][2 * pair + 1][2 * half] = y.z;
+    sum_[tile][2 * pair + 1][2 * half + 1] = y.w;
   }
 
  private:
