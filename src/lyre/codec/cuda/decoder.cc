@@ -22,7 +22,7 @@ Status check_widths(const StreamPlan& plan) {
 
 Result<Decoder> Decoder::open(const SnacDecoderWeights& weights, int max_streams, int most_slots) {
   LYRE_RETURN_IF_ERROR(check_widths(StreamPlan(weights.config)));
-  LYRE_RETURN_IF_ERROR(prepare_latents());
+  LYRE_RETURN_IF_ERROR(prepare_latents(weights.config.latents_per_frame()));
   LYRE_RETURN_IF_ERROR(prepare_projection());
   LYRE_RETURN_IF_ERROR(prepare_noise());
   LYRE_RETURN_IF_ERROR(prepare_residual_unit());

@@ -123,7 +123,7 @@ inline constexpr int kMostChannels = 4096;
 
 /// Once for the current device, before the first launch: loads the kernels (which a capture must
 /// not) and lets them use what shared memory they may need.
-Status prepare_latents();
+Status prepare_latents(int rows);
 Status prepare_projection();
 Status prepare_noise();
 Status prepare_residual_unit();
