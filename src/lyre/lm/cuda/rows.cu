@@ -163,7 +163,8 @@ __global__ void __launch_bounds__(kThreads)
   const int tile = i / 8, r = i % 8, t = static_cast<int>(blockIdx.y);
   const bool valid = tile * kTileRows < width;
   const float* from = products + int64_t{t} * width + (valid ? tile * kTileRows + r : 0);
-  put_qkv(out, valid ? tile : 0, r, t, valid ? from[0] : 0.0f, valid ? from[8] : 0.0f, valid);
+  const QkvPlace place = find_qkv_place(out, valid ? tile : 0, r, t, valid);
+  put_qkv(out, place, valid ? tile : 0, r, t, valid ? from[0] : 0.0f, valid ? from[8] : 0.0f);
 }
 
 // A thread 8 activations: a tile of 16 products.

@@ -11,10 +11,9 @@
 namespace lyre::cuda {
 namespace {
 
-// Warps that multiply; they take turns with steps of 32 columns. e4m3 is widened on the way, which
-// takes more instructions than anything else: more warps have more of them under way.
+// Warps that multiply; they take turns with steps of 32 columns.
 template <MatrixFormat kFormat>
-constexpr int kMultipliers = kFormat == MatrixFormat::kBf16 ? 8 : 16;
+constexpr int kMultipliers = 8;
 template <MatrixFormat kFormat>
 constexpr int kMultiplierThreads = kMultipliers<kFormat>* kWarp;
 // And one warp that copies.
@@ -158,13 +157,15 @@ __device__ __forceinline__ void multiply_f16(float (&c)[4], const uint32_t (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// The lower or the upper two of four e4m3 as fp16, which holds every value of theirs.
+// The lower or the upper two of four e4m3 as fp16, divided by 2^8: sign, exponent and mantissa move
+// to their places, and the rest is a matter of the exponents' bias, of denormals too. The
+// conversion instruction does two of them in one, but eight times as slowly.
 template <bool kUpper>
 __device__ __forceinline__ uint32_t widen(uint32_t four) {
-  const auto two = static_cast<__nv_fp8x2_storage_t>(kUpper ? four >> 16 : four);
-  const __half2_raw pair = __nv_cvt_fp8x2_to_halfraw2(two, __NV_E4M3);
-  return uint32_t{pair.y} << 16 | pair.x;
+  const uint32_t spread = __byte_perm(four, 0, kUpper ? 0x3424 : 0x1404);
+  return (spread & 0x80008000u) | (spread >> 1 & 0x3F803F80u);
 }
+constexpr float kWidened = 256.0f;
 
 // Inputs beside e4m3 weights become fp16 too, which has more digits than bf16 but less range:
 // divided by this, values up to a million stay inside.
@@ -282,8 +283,8 @@ __device__ __forceinline__ float2 tile_product(const TileSums<kFormat>& tile_sum
     product.y += tile_sums[w][token * kTileRows + r + 8];
   }
   if constexpr (kFormat == MatrixFormat::kFp8) {
-    product.x *= stream.weights.matrix.scales[low_row] * kInputRange;
-    product.y *= stream.weights.matrix.scales[high_row] * kInputRange;
+    product.x *= stream.weights.matrix.scales[low_row] * (kInputRange * kWidened);
+    product.y *= stream.weights.matrix.scales[high_row] * (kInputRange * kWidened);
   }
   return product;
 }
@@ -318,12 +319,18 @@ __device__ __forceinline__ void start_barriers(Header<kFormat>& header, int stag
   }
 }
 
+// What becomes of a tile's products. prepare() reads what put() needs, before the products are
+// there: the way to the L2 cache and back takes as long as multiplying a tile.
 struct QkvEnd {
   QkvOutlet out;
 
-  __device__ __forceinline__ void put(int tile, int r, int t, float first, float second,
-                                      bool valid) const {
-    put_qkv(out, tile, r, t, first, second, valid);
+  using Prepared = QkvPlace;
+  __device__ __forceinline__ Prepared prepare(int tile, int r, int t, bool valid) const {
+    return find_qkv_place(out, tile, r, t, valid);
+  }
+  __device__ __forceinline__ void put(const Prepared& place, int tile, int r, int t, float first,
+                                      float second, bool) const {
+    put_qkv(out, place, tile, r, t, first, second);
   }
 };
 
@@ -331,21 +338,33 @@ struct ResidualEnd {
   ResidualStream stream;
   const float* next_norm;
 
-  __device__ __forceinline__ void put(int tile, int r, int t, float first, float second,
-                                      bool valid) const {
-    const int row = tile * kTileRows + r;
+  struct Prepared {
+    float hidden[2], norm[2];  // of the rows r and r + 8
+  };
+  __device__ __forceinline__ Prepared prepare(int tile, int r, int t, bool valid) const {
+    Prepared prepared = {};
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int at = tile * kTileRows + r + 8 * i;
+      if (!valid || at >= stream.width) continue;
+      prepared.hidden[i] = stream.hidden[int64_t{t} * stream.width + at];
+      prepared.norm[i] = next_norm[at];
+    }
+    return prepared;
+  }
+  __device__ __forceinline__ void put(const Prepared& prepared, int tile, int r, int t, float first,
+                                      float second, bool valid) const {
     float squares = 0;
-    const auto add = [&](int at, float value) {
-      if (!valid || at >= stream.width) return;
-      float* hidden = stream.hidden + int64_t{t} * stream.width + at;
-      value += *hidden;
-      *hidden = value;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int at = tile * kTileRows + r + 8 * i;
+      if (!valid || at >= stream.width) continue;
+      const float value = prepared.hidden[i] + (i == 0 ? first : second);
+      stream.hidden[int64_t{t} * stream.width + at] = value;
       static_cast<__nv_bfloat16*>(stream.weighted)[int64_t{t} * stream.pitch + at] =
-          __float2bfloat16(value * next_norm[at]);
+          __float2bfloat16(value * prepared.norm[i]);
       squares += value * value;
-    };
-    add(row, first);
-    add(row + 8, second);
+    }
 #pragma unroll
     for (int offset = 4; offset > 0; offset /= 2) {
       squares += __shfl_xor_sync(kWholeWarp, squares, offset);
@@ -358,7 +377,9 @@ struct GateUpEnd {
   __nv_bfloat16* activations;
   int pitch;
 
-  __device__ __forceinline__ void put(int tile, int r, int t, float gate, float up,
+  struct Prepared {};
+  __device__ __forceinline__ Prepared prepare(int, int, int, bool) const { return {}; }
+  __device__ __forceinline__ void put(Prepared, int tile, int r, int t, float gate, float up,
                                       bool valid) const {
     if (!valid) return;
     const float value = gate / (1.0f + __expf(-gate)) * up;
@@ -366,7 +387,6 @@ struct GateUpEnd {
   }
 };
 
-// A block's memory: the stages, then the header.
 // Blocks take turns with tiles.
 template <MatrixFormat kFormat, class End>
 __global__ void __launch_bounds__(kThreads<kFormat>)
@@ -420,14 +440,15 @@ __global__ void __launch_bounds__(kThreads<kFormat>)
   Turn turn;
   int side = 0;
   for (int tile = first_tile; tile < tiles; tile += stride, side ^= 1) {
-    multiply_tile<kFormat, false>(stream, header, stages, tokens, turn, header.sums[side]);
     const int token = static_cast<int>(threadIdx.x) / 8, r = static_cast<int>(threadIdx.x) % 8;
+    const bool valid = token < tokens;
+    const auto prepared = end.prepare(tile, r, token, valid);
+    multiply_tile<kFormat, false>(stream, header, stages, tokens, turn, header.sums[side]);
     if (token >= kMostStreamedTokens) continue;  // whole warps
     const int row = tile * kTileRows + r;
     const float2 product = tile_product<kFormat>(header.sums[side], stream, token, r, row, row + 8);
-    const bool valid = token < tokens;
     const float scale = valid ? header.scales[token] : 0.0f;
-    end.put(tile, r, token, product.x * scale, product.y * scale, valid);
+    end.put(prepared, tile, r, token, product.x * scale, product.y * scale, valid);
   }
 }
 
