@@ -13,97 +13,32 @@ constexpr uint32_t kOneBits = 0x3f800000u;  // 1.0f, the greatest weight
 // Weights as integers: whole units of 2^-shift, as small as they can be where the sum of all stays
 // below 2^63.
 struct MassScale {
+  int bits;  // 2^bits candidates or fewer
   float factor;
 
-  __device__ explicit MassScale(int candidates) {
-    const int shift = 63 - (candidates > 1 ? 32 - __clz(candidates - 1) : 0);
-    factor = __uint_as_float(static_cast<uint32_t>(127 + shift) << 23);
-  }
+  __device__ explicit MassScale(int candidates)
+      : bits(candidates > 1 ? 32 - __clz(candidates - 1) : 0), factor(power_of_two(63 - bits)) {}
   __device__ uint64_t mass(float weight) const { return __float2ull_rz(__fmul_rn(weight, factor)); }
+
+  static __device__ float power_of_two(int exponent) {
+    return __uint_as_float(static_cast<uint32_t>(127 + exponent) << 23);
+  }
 };
 
-// Calls use(value, place) for each of this thread's candidates.
-template <class Candidates, class Use>
-__device__ __forceinline__ void each_logit(const Candidates& candidates, Use&& use) {
-  for (int group = 0; group < candidates.groups(); ++group) {
-    float values[Candidates::kChunks];
-    candidates.read_logits(group, values);
-#pragma unroll
-    for (int k = 0; k < Candidates::kChunks; ++k) {
-      if (k < candidates.chunks(group)) use(values[k], candidates.place(group) + k * kWarp);
-    }
-  }
-}
+// What of the candidates is kept: values in (least, most], and at `least` itself places up to
+// last_at_least.
+struct Kept {
+  float least = 0;
+  int last_at_least = -1;
+  float most = kInfinity;
 
-template <class Candidates, class Use>
-__device__ __forceinline__ void each_weight(const Candidates& candidates, const WeightRules& rules,
-                                            Use&& use) {
-  for (int group = 0; group < candidates.groups(); ++group) {
-    float values[Candidates::kChunks];
-    candidates.read_weights(group, rules, values);
-#pragma unroll
-    for (int k = 0; k < Candidates::kChunks; ++k) {
-      if (k < candidates.chunks(group)) use(values[k]);
-    }
-  }
-}
+  static __device__ Kept equals(float value) { return {value, INT_MAX, value}; }
+  static __device__ Kept from(float weight, int last) { return {weight, last, kInfinity}; }
 
-// The first place at which the sum of mass_of(weight), by ascending place, exceeds left(sum of
-// all): in the warp that has it; -1 in the others.
-template <class Candidates, class MassOf, class Left>
-__device__ int block_find_place(DrawShared& shared, int& turn, const Candidates& candidates,
-                                const WeightRules& rules, MassOf&& mass_of, Left&& left_of) {
-  uint64_t own = 0;
-  each_weight(candidates, rules, [&](float weight) { own += mass_of(weight); });
-  own = warp_sum(own);
-  const Totals totals = block_totals(shared, turn, own);
-  uint64_t left = left_of(totals.all);
-  if (left < totals.before || left - totals.before >= own) return -1;
-  left -= totals.before;
-  constexpr int kChunks = Candidates::kChunks;
-  for (int group = 0; group < candidates.groups(); ++group) {
-    float values[kChunks];
-    candidates.read_weights(group, rules, values);
-    uint64_t sums[kChunks];  // of the chunks, in every lane; independent, so that shuffles overlap
-    uint64_t of_group = 0;
-    if (candidates.groups() > 1) {
-#pragma unroll
-      for (int k = 0; k < kChunks; ++k) of_group += mass_of(values[k]);
-      of_group = warp_sum(of_group);
-      if (left >= of_group) {
-        left -= of_group;
-        continue;
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < kChunks; ++k) {
-      sums[k] = k < candidates.chunks(group) ? warp_sum(mass_of(values[k])) : 0;
-    }
-    float chosen = 0;  // value of this lane in the chunk that has the place
-    int chunk = -1;
-#pragma unroll
-    for (int k = 0; k < kChunks; ++k) {
-      if (chunk >= 0) continue;
-      if (left < sums[k]) {
-        chunk = k;
-        chosen = values[k];
-      } else {
-        left -= sums[k];
-      }
-    }
-    const unsigned reached = __ballot_sync(kWholeWarp, warp_prefix(mass_of(chosen)) > left);
-    return candidates.place(group) - lane_index() + chunk * kWarp + __ffs(reached) - 1;
+  __device__ bool operator()(float value, int place) const {
+    return value <= most && (value > least || (value == least && place <= last_at_least));
   }
-  return -1;  // not reached: the sum of the groups is that of the warp
-}
-
-// A uniform number of 53 bits, from [0, 1), times `sum`, rounded down.
-__device__ __forceinline__ uint64_t uniform_part(uint64_t seed, int drawn, uint64_t sum) {
-  const Philox philox = philox4x32(static_cast<uint32_t>(drawn), 0, kDrawPurpose, 0,
-                                   static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
-  const uint64_t bits = (uint64_t{philox.words[0]} << 32 | philox.words[1]) >> 11;
-  return __umul64hi(bits, sum) << 11 | (bits * sum) >> 53;
-}
+};
 
 // What a draw needs of a sequence; read before anything of it is written.
 struct Sampling {
@@ -113,123 +48,196 @@ struct Sampling {
   int drawn;
 };
 
-// The place drawn, in one warp; -1 in the others. Every thread of the block.
-template <class Candidates>
-__device__ int draw_place(DrawShared& shared, Candidates& candidates, int count,
-                          const Sampling& sampling) {
-  Best own = {0, 0xffffffffu};  // no candidate has key 0: that would be a NaN
-  each_logit(candidates, [&](float logit, int place) {
-    const uint32_t key = key_of(logit);
-    if (key > own.key) own = {key, static_cast<uint32_t>(place)};
-  });
-  const Best best = block_best(shared, own);
-  WeightRules rules;
-  rules.best = from_key(best.key);
-  rules.temperature = sampling.temperature;
-  if (sampling.temperature <= 0 || rules.best == -kInfinity) {
-    return warp_index() == 0 ? static_cast<int>(best.place) : -1;
-  }
-
-  int turn = 0;
-  if (sampling.top_k > 0 && sampling.top_k < count) {
-    // Places beyond the last candidate count as -infinity: they come after all that matter.
-    const Border kth = block_border<true, 32, 22, 11>(
-        shared, turn, static_cast<uint64_t>(sampling.top_k), [&](auto&& use) {
-          each_logit(candidates, [&](float logit, int) {
-            use(best.key - key_of(logit), [] { return uint64_t{1}; });
-          });
-        });
-    rules.least_logit = from_key(best.key - kth.distance);
-  }
-  candidates.weigh(rules);
-
-  const MassScale scale(count);
-  if (sampling.top_p < 1.0f) {
-    uint64_t sum = 0;
-    each_weight(candidates, rules, [&](float weight) { sum += scale.mass(weight); });
-    const double all =
-        __ull2double_rn(block_totals(shared, turn, warp_sum(sum)).all);  // in units of the scale
-    const double top_p = sampling.top_p;
-    // All below this weight have less than 1 - top_p together and are not needed; it leaves few to
-    // add up in shared memory.
-    const double least = (1.0 - top_p) * all / (scale.factor * static_cast<double>(count));
-    rules.set_border(__double2float_rd(least), INT_MAX);
-    const uint64_t target = __double2ull_ru(top_p * all);
-    const Border border =
-        block_border<false, 30, 20, 10>(shared, turn, target > 0 ? target : 1, [&](auto&& use) {
-          each_weight(candidates, rules, [&](float weight) {
-            if (weight == 0) return;
-            use(kOneBits - __float_as_uint(weight), [&] { return scale.mass(weight); });
-          });
-        });
-    if (border.reached) {
-      const float weight = __uint_as_float(kOneBits - border.distance);
-      const uint64_t mass = scale.mass(weight);
-      const int last = block_find_place(
-          shared, turn, candidates, rules,
-          [&](float w) { return w == weight ? mass : uint64_t{0}; },
-          [&](uint64_t) { return border.missing - 1; });
-      if (last >= 0 && lane_index() == 0) shared.last_tie = last;
-      __syncthreads();
-      rules.set_border(weight, shared.last_tie);
-    }
-  }
-  if (sampling.min_p > rules.border) rules.set_border(sampling.min_p, INT_MAX);
-  return block_find_place(
-      shared, turn, candidates, rules, [&](float weight) { return scale.mass(weight); },
-      [&](uint64_t sum) { return uniform_part(sampling.seed, sampling.drawn, sum); });
+// Bits of a uniform number from [0, 1): 53.
+__device__ __forceinline__ uint64_t uniform_bits(const Sampling& sampling) {
+  const Philox philox =
+      philox4x32(static_cast<uint32_t>(sampling.drawn), 0, kDrawPurpose, 0,
+                 static_cast<uint32_t>(sampling.seed), static_cast<uint32_t>(sampling.seed >> 32));
+  return (uint64_t{philox.words[0]} << 32 | philox.words[1]) >> 11;
+}
+// Times `sum`, rounded down.
+__device__ __forceinline__ uint64_t uniform_part(uint64_t bits, uint64_t sum) {
+  return __umul64hi(bits, sum) << 11 | (bits * sum) >> 53;
 }
 
-// One warp. As SequenceTable::draw().
-__device__ void note_token(const DrawTask& task, int head, int sequence_id, int drawn, int token) {
-  DeviceSequence& sequence = task.sequences[sequence_id];
-  const int lane = lane_index();
-  const bool stops =
-      __any_sync(kWholeWarp, lane < sequence.stop_count && sequence.stop_ids[lane] == token);
-  if (lane != 0) return;
-  task.seen[int64_t{sequence_id} * task.seen_words + token / 32] |= 1u << (token % 32);
+// The first place, ascending, up to which what is kept has more than left(mass of all that is kept)
+// together: in the warp that has it; -1 in the others. Every thread of the block.
+template <class MassOf, class Left>
+__device__ __forceinline__ int block_find_place(DrawShared& shared, Candidates& candidates,
+                                                const Kept& kept, MassOf&& mass_of,
+                                                Left&& left_of) {
+  uint64_t own = 0;
+  candidates.each([&](float value, int place) {
+    if (kept(value, place)) own += mass_of(value);
+  });
+  const int warp = warp_index(), lane = lane_index();
+  own = warp_sum(own);
+  if (lane == 0) shared.totals[warp] = own;
+  __syncthreads();
+  const uint64_t total = total_of_lane(shared);
+  uint64_t left = left_of(warp_sum(total));
+  const uint64_t before = warp_sum(lane < warp ? total : 0);
+  if (left < before || left - before >= own) return -1;
+  left -= before;
+  int found = -1;
+  candidates.each_while([&](float value, int place) {
+    const bool keep = kept(value, place);
+    if (!__any_sync(kWholeWarp, keep)) return true;
+    const uint64_t mass = warp_prefix(keep ? mass_of(value) : 0);
+    const unsigned reached = __ballot_sync(kWholeWarp, mass > left);
+    if (reached != 0) {
+      found = place - lane + __ffs(static_cast<int>(reached)) - 1;
+      return false;
+    }
+    left -= __shfl_sync(kWholeWarp, static_cast<unsigned long long>(mass), kWarp - 1);
+    return true;
+  });
+  return found;
+}
+
+// The place drawn, in one warp; -1 in the others. Every thread of the block.
+__device__ __forceinline__ int draw_place(DrawShared& shared, Candidates& candidates, int count,
+                                          const Sampling& sampling) {
+  const float own = candidates.read([&] {
+    if (warp_index() != kDrawWarps - 1) return;
+    const uint64_t bits = uniform_bits(sampling);
+    if (lane_index() == 0) shared.uniform = bits;
+  });
+  const uint32_t best_key = block_best(shared, key_of(own));
+  WeightRules rules;
+  rules.best = from_key(best_key);
+  rules.temperature = Divisor(sampling.temperature);
+  const MassScale scale(count);
+
+  // A search for the candidate drawn, or before it one for the last that is kept of many equals.
+  Kept kept;
+  uint64_t equals_before = 0;
+  bool among_equals = false, last_search = true;
+  if (sampling.temperature <= 0 || rules.best == -kInfinity) {
+    kept = Kept::equals(rules.best);
+    among_equals = true;
+  } else {
+    if (sampling.top_k > 0 && sampling.top_k < count) {
+      // Places beyond the last candidate count as -infinity: they come after all that matter.
+      const Border kth = block_border(
+          shared, false, first_shift(0xffffffffu),
+          [&] { return static_cast<uint64_t>(sampling.top_k); },
+          [&](auto&& use) {
+            candidates.each([&](float logit, int place) {
+              use(best_key - key_of(logit), place, [] { return uint64_t{1}; });
+            });
+          });
+      rules.least_logit = from_key(best_key - kth.distance);
+    }
+    const bool nucleus = sampling.top_p < 1.0f;
+    // All below this weight have less than 1 - top_p together, where the best alone has 1: none of
+    // them is needed. It leaves few to add up in shared memory.
+    const float floor =
+        nucleus ? __fmul_rd(__fsub_rd(1.0f, sampling.top_p), MassScale::power_of_two(-scale.bits))
+                : kInfinity;
+    const int shift = first_shift(nucleus ? kOneBits - __float_as_uint(floor) : 0);
+    uint64_t sum = 0;
+    candidates.weigh(rules, [&](float weight) {
+      const uint64_t mass = scale.mass(weight);
+      sum += mass;
+      if (weight >= floor) add_mass(shared, (kOneBits - __float_as_uint(weight)) >> shift, mass);
+    });
+    if (nucleus) {
+      sum = warp_sum(sum);
+      if (lane_index() == 0) shared.totals[warp_index()] = sum;
+      const Border border = block_border(
+          shared, true, shift,
+          [&] {
+            const double all = __ull2double_rn(warp_sum(total_of_lane(shared)));
+            const uint64_t target = __double2ull_ru(double{sampling.top_p} * all);
+            return target > 0 ? target : 1;
+          },
+          [&](auto&& use) {
+            candidates.each([&](float weight, int place) {
+              if (weight < floor) return;
+              use(kOneBits - __float_as_uint(weight), place, [&] { return scale.mass(weight); });
+            });
+          });
+      const float weight = border.reached ? __uint_as_float(kOneBits - border.distance) : floor;
+      kept = Kept::from(weight, border.reached ? border.last : INT_MAX);
+      if (border.reached && border.last < 0) {
+        kept = Kept::equals(weight);
+        equals_before = (border.missing - 1) / scale.mass(weight);
+        among_equals = true;
+        last_search = false;
+      }
+    }
+    if (last_search && sampling.min_p > kept.least) kept = Kept::from(sampling.min_p, INT_MAX);
+  }
+
+#pragma unroll 1
+  for (;;) {
+    const int place = block_find_place(
+        shared, candidates, kept,
+        [&](float weight) { return among_equals ? uint64_t{1} : scale.mass(weight); },
+        [&](uint64_t sum) {
+          return among_equals ? equals_before : uniform_part(shared.uniform, sum);
+        });
+    if (last_search) return place;
+    if (place >= 0 && lane_index() == 0) shared.place = place;
+    __syncthreads();
+    kept = Kept::from(kept.least, shared.place);
+    if (sampling.min_p > kept.least) kept = Kept::from(sampling.min_p, INT_MAX);
+    among_equals = false;
+    last_search = true;
+  }
+}
+
+// One warp. As SequenceTable::draw(). `stop`: of the lane, -1 if none.
+__device__ void note_token(const DrawTask& task, int head, int id, int drawn, int count, int stop,
+                           int token) {
+  const int stops = __any_sync(kWholeWarp, stop == token) ? 1 : 0;
+  if (lane_index() != 0) return;
+  atomicOr(&task.seen[int64_t{id} * task.seen_words + token / 32], 1u << (token % 32));
+  DeviceSequence& sequence = task.sequences[id];
   sequence.token = token;
   sequence.drawn = drawn + 1;
-  sequence.stopped = stops ? 1 : 0;
+  sequence.stopped = stops;
   DeviceDraws& draws = task.draws[head];
-  draws.tokens[draws.count] = token;
-  draws.count += 1;
-  draws.stopped = sequence.stopped;
+  draws.tokens[count] = token;
+  draws.count = count + 1;
+  draws.stopped = stops;
 }
 
 // One block for each head.
-__global__ void __launch_bounds__(kDrawThreads) draw_tokens_kernel(DrawTask task) {
+__global__ void __launch_bounds__(kDrawThreads, 2) draw_tokens_kernel(DrawTask task) {
   grid_dependency_release();
   __shared__ DrawShared shared;
-  reinterpret_cast<uint4*>(shared.low)[threadIdx.x] = {0, 0, 0, 0};
-  reinterpret_cast<uint4*>(shared.high)[threadIdx.x] = {0, 0, 0, 0};
+  if (threadIdx.x < kBins) shared.low[threadIdx.x] = shared.high[threadIdx.x] = 0;
+  if (threadIdx.x == 0) shared.member_count[0] = 0;
   grid_dependency_wait();
-  const int head = static_cast<int>(blockIdx.x);
+  // Three loads, one after the other, lie ahead: the head, its sequence, the logits. All others are
+  // under way at the same time.
+  const int head = static_cast<int>(blockIdx.x), lane = lane_index();
   const int id = task.heads[head].sequence;
+  const int count = task.draws[head].count;
   if (id < 0) return;
   const DeviceSequence& sequence = task.sequences[id];
-  if (sequence.stopped != 0 || sequence.length >= sequence.max_tokens ||
-      task.draws[head].count >= SliceResult::kMostTokens) {
-    if (threadIdx.x == 0) task.draws[head].stopped = sequence.stopped;
-    return;
-  }
+  const int any_stop = lane < LegalRows::kMostStopIds ? sequence.stop_ids[lane] : -1;
+  const int stop = lane < sequence.stop_count ? any_stop : -1;
   const Sampling sampling = {sequence.temperature, sequence.top_p, sequence.min_p,
                              sequence.top_k,       sequence.seed,  sequence.drawn};
   LogitSource source;
-  source.places = legal_places(sequence, sampling.drawn % kSlots, task.vocabulary);
+  source.places = legal_places(sequence, sampling.drawn % kSlots, stop, task.vocabulary);
   source.logits = task.logits + head * task.logits_pitch;
   source.seen = task.seen + int64_t{id} * task.seen_words;
   source.penalty = sequence.repetition_penalty;
-
-  int place = -1;
-  if (source.places.count <= NearCandidates::kMost) {
-    NearCandidates candidates(source);
-    place = draw_place(shared, candidates, source.places.count, sampling);
-  } else {
-    FarCandidates candidates(source);
-    place = draw_place(shared, candidates, source.places.count, sampling);
+  if (sequence.stopped != 0 || sequence.length >= sequence.max_tokens ||
+      count >= SliceResult::kMostTokens) {
+    if (threadIdx.x == 0) task.draws[head].stopped = sequence.stopped;
+    return;
   }
-  if (place >= 0) note_token(task, head, id, sampling.drawn, source.places.id(place));
+
+  Candidates candidates(shared, source);
+  const int place = draw_place(shared, candidates, source.places.count, sampling);
+  if (place >= 0) {
+    note_token(task, head, id, sampling.drawn, count, stop, source.places.id(place));
+  }
 }
 
 }  // namespace
