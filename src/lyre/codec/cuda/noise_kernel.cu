@@ -22,11 +22,14 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   const int thread = static_cast<int>(threadIdx.x), warp = thread / cuda::kWarp;
   const int first_row = static_cast<int>(blockIdx.x) * Shape::kRows;
   const int warp_row = warp / Shape::kColumnWarps * Shape::kRowTiles * 16;
-  const int first_column = static_cast<int>(blockIdx.y) * Shape::kColumns +
-                           warp % Shape::kColumnWarps * Shape::kColumnTiles * 8;
+  const int block_column = static_cast<int>(blockIdx.y) * Shape::kColumns;
+  const int warp_column = warp % Shape::kColumnWarps * Shape::kColumnTiles * 8;
+  const int first_column = block_column + warp_column;
   const bool has_columns = first_column < a.channels;  // of the warp
-  WarpProduct<Shape> product;
-  if (has_columns) product.start(a.weights, a.channels, first_column);
+  SquareWeights<Shape> weights;
+  weights.start(reinterpret_cast<uint4*>(shared + operand_bytes<Shape>(a.channels)), a.weights,
+                a.channels, a.channels, block_column);
+  start_weights<Shape>(weights);
   for (int i = thread; i < Shape::kRows; i += Shape::kThreads) {
     noise[i] = noise_of_row(slot, a.block, a.rows, first_row + i, a.delay);
   }
@@ -51,16 +54,15 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
       ++row;
     }
   }
-  __syncthreads();
-  if (!has_columns) return;
-
+  WarpProduct<Shape> product;
+  product.start();
   const auto for_each_sum = [&](auto&& visit) {
 #pragma unroll
     for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int row_of_slot = first_row + warp_row + product.row(tile, half);
-        if (row_of_slot >= a.rows) continue;
+        if (row_of_slot >= a.rows || !has_columns) continue;
         const int64_t to = (int64_t{index} * a.rows + row_of_slot) * a.channels;
 #pragma unroll
         for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
@@ -73,15 +75,10 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   for_each_sum([&](int tile, int half, int pair, int64_t at) {
     product.set(tile, half, pair, load4(a.x + at));
   });
-  product.run(operand + warp_row * stride, stride, 0, a.channels / 32);
+  multiply<Shape>(product, weights, operand + warp_row * stride, stride, warp_column, has_columns);
   for_each_sum([&](int tile, int half, int pair, int64_t at) {
     *reinterpret_cast<float4*>(a.y + at) = product.values(tile, half, pair);
   });
-}
-
-template <class Shape>
-int64_t shared_bytes(int channels) {
-  return int64_t{Shape::kRows} * operand_stride(channels) * 2;
 }
 
 }  // namespace

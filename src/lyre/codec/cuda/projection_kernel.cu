@@ -9,47 +9,42 @@
 namespace lyre::snac_cuda {
 namespace {
 
-// Depth of what is in shared memory at once, and how many such stages there are.
+// kSteps: steps of 32 values of K in shared memory at once; kStages: such chunks.
 // kNoise: a block has all channels of its rows, of one of the stride phases, and adds the noise.
-template <class Shape_, int kDepth_, int kStages_, bool kNoise_ = false>
+template <class Shape_, int kSteps_, int kStages_, bool kNoise_ = false>
 struct Pipelined {
   using Shape = Shape_;
-  static constexpr int kDepth = kDepth_, kStages = kStages_;
+  using Weights = WeightStages<Shape, kSteps_, kStages_>;
+  static constexpr int kSteps = kSteps_, kStages = kStages_, kDepth = 32 * kSteps;
   static constexpr bool kNoise = kNoise_;
-  static constexpr int kStride = operand_stride(kDepth);
-  // With noise its operand takes the place of the stages.
-  static constexpr int kOperandStride = kNoise ? operand_stride(Shape::kColumns) : 0;
-  static constexpr int kSharedBytes =
-      Shape::kRows * 2 * (kStages * kStride > kOperandStride ? kStages * kStride : kOperandStride);
-  static_assert(kDepth % (32 * Shape::kAhead) == 0);
+  // With noise its operand takes the place of the rows' stages.
+  static constexpr int kRowBytes = kStages * Shape::kRows * kDepth * 2;
+  static constexpr int kOperandBytes =
+      kNoise ? Shape::kRows * operand_stride(Shape::kColumns) * 2 : 0;
+  static constexpr int kPlaceOfWeights = kRowBytes > kOperandBytes ? kRowBytes : kOperandBytes;
+  static constexpr int kSharedBytes = kPlaceOfWeights + Weights::kBytes;
+  static_assert(kSteps == 1 || kSteps == 2);
 };
 
 // One stream: 4 rows of the first block against 17 MB of weights: many narrow columns, weights far
 // ahead. Many streams: square tiles.
-using Narrow = Pipelined<TileShape<1, 2, 1, 4, 8, 2>, 512, 2>;
-using Middle = Pipelined<TileShape<2, 4, 1, 4, 4, 3>, 128, 3>;
-using Square = Pipelined<TileShape<4, 4, 2, 4, 2, 2>, 64, 3>;
+using Narrow = Pipelined<TileShape<1, 2, 1, 2, 4>, 2, 8>;  // 16 x 32
+using Middle = Pipelined<TileShape<2, 4, 1, 4, 2>, 2, 5>;  // 32 x 128
+using Square = Pipelined<TileShape<4, 4, 2, 4, 2>, 2, 3>;  // 128 x 128
 
-using NoisyNarrow = Pipelined<TileShape<1, 2, 1, 8, 4, 2>, 128, 3, true>;
-using NoisyMiddle = Pipelined<TileShape<2, 2, 1, 8, 4, 2>, 128, 3, true>;
-using Noisy64 = Pipelined<TileShape<2, 4, 4, 2, 2, 2>, 64, 3, true>;
-using Noisy128 = Pipelined<TileShape<4, 4, 2, 4, 2, 2>, 64, 3, true>;
-using Noisy256 = Pipelined<TileShape<4, 4, 1, 8, 2, 2>, 64, 3, true>;
-using Noisy512 = Pipelined<TileShape<4, 4, 1, 16, 2, 1>, 64, 3, true>;
+using NoisyNarrow = Pipelined<TileShape<1, 2, 1, 8, 2>, 2, 4, true>;  // 16 x 128
+using NoisyMiddle = Pipelined<TileShape<2, 2, 1, 8, 2>, 2, 4, true>;  // 32 x 128
+using Noisy64 = Pipelined<TileShape<2, 4, 4, 2, 2>, 2, 3, true>;      // 128 x 64
+using Noisy128 = Pipelined<TileShape<4, 4, 2, 4, 2>, 2, 3, true>;     // 128 x 128
+using Noisy256 = Pipelined<TileShape<4, 4, 2, 8, 1>, 2, 4, true>;     // 128 x 256
+using Noisy512 = Pipelined<TileShape<4, 4, 1, 16, 1>, 1, 4, true>;    // 64 x 512
 
-// 16 bytes, or zeros where there is no source.
-__device__ __forceinline__ void copy_async(__half* to, const __half* from, const void* any) {
-  const int bytes = from == nullptr ? 0 : 16;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(cuda::shared_address(to)),
-               "l"(from == nullptr ? any : from), "r"(bytes)
-               : "memory");
-}
-__device__ __forceinline__ void commit_copies() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-template <int kPending>
-__device__ __forceinline__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+// Where the 16 bytes `piece` of a stage's row lie, in elements. Rows of 64 values fill all banks;
+// odd ones have their halves exchanged, so that the eight lanes of a quarter-warp, which read 64
+// bytes of two rows, never meet.
+template <class P>
+__device__ __forceinline__ int place_of(int row, int piece) {
+  return row * P::kDepth + (P::kSteps == 2 ? piece ^ (row % 2 * 4) : piece) * 8;
 }
 
 template <class P>
@@ -57,24 +52,43 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
     projection_kernel(const ProjectionArgs a) {
   using Shape = typename P::Shape;
   extern __shared__ __align__(16) unsigned char shared[];
-  __half* stages = reinterpret_cast<__half*>(shared);  // (kStages, kRows, kStride)
+  __half* stages = reinterpret_cast<__half*>(shared);  // (kStages, kRows, kDepth)
   __shared__ const __half* source[2][Shape::kRows];    // rows x(t) and x(t - 1); null: zeros
+  __shared__ int2 spoken[Shape::kRows];                // phases of a row that are in the speech
+  __shared__ float noise[P::kNoise ? Shape::kRows : 1];
 
   const int thread = static_cast<int>(threadIdx.x), warp = thread / cuda::kWarp;
-  const int row_warp = warp / Shape::kColumnWarps, column_warp = warp % Shape::kColumnWarps;
+  const int warp_row = warp / Shape::kColumnWarps * Shape::kRowTiles * 16;
+  const int warp_column = warp % Shape::kColumnWarps * Shape::kColumnTiles * 8;  // in the block
   const int columns = a.stride * a.channels, depth = a.taps * a.in_channels;
   const int first_row = static_cast<int>(blockIdx.x) * Shape::kRows;  // over all slots
-  const int warp_column = column_warp * Shape::kColumnTiles * 8;      // within the block
-  const int first_column =
-      static_cast<int>(blockIdx.y) * (P::kNoise ? a.channels : Shape::kColumns) + warp_column;
+  const int block_column =
+      static_cast<int>(blockIdx.y) * (P::kNoise ? a.channels : Shape::kColumns);
+  const int first_column = block_column + warp_column;
   const bool has_columns = P::kNoise ? warp_column < a.channels : first_column < columns;
 
   cuda::grid_dependency_release();
   const int first_slot = first_row / a.in_rows;
   if (a.round.slots[first_slot].stream < 0) return;  // so are all after it
-  WarpProduct<Shape> product;
-  if (has_columns) product.start(a.weights, depth, first_column);
-  cuda::grid_dependency_wait();
+  typename P::Weights weights, noise_weights;
+  weights.start(reinterpret_cast<uint4*>(shared + P::kPlaceOfWeights), a.weights, depth, columns,
+                block_column);
+  const int chunks = weights.chunks();
+  int all_chunks = chunks;
+  if constexpr (P::kNoise) {
+    noise_weights.start(reinterpret_cast<uint4*>(shared + P::kPlaceOfWeights), a.noise, a.channels,
+                        a.channels, 0);
+    all_chunks += noise_weights.chunks();
+  }
+  const auto fetch_weights = [&](int chunk) {
+    if (chunk < chunks) {
+      weights.fetch(chunk, chunk % P::kStages);
+    } else if (P::kNoise && chunk < all_chunks) {
+      noise_weights.fetch(chunk - chunks, chunk % P::kStages);
+    }
+  };
+#pragma unroll
+  for (int c = 0; c < P::kStages - 1; ++c) fetch_weights(c);
 
   const int all_rows = a.round.slot_count * a.in_rows;
   for (int i = thread; i < Shape::kRows; i += Shape::kThreads) {
@@ -91,114 +105,119 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
         now = rows.at(local);
         if (a.taps == 2) before = rows.at(local - 1);
       }
+      const RowRange speech = rows_of_speech(slot, a.in_rows * a.stride, a.delay);
+      spoken[i] = {speech.begin - local * a.stride, speech.end - local * a.stride};
+      if constexpr (P::kNoise) {
+        noise[i] = noise_of_row(slot, a.noise_block, a.in_rows * a.stride,
+                                local * a.stride + static_cast<int>(blockIdx.y), a.delay);
+      }
     }
     source[0][i] = now;
     source[1][i] = before;
   }
   __syncthreads();
+  cuda::grid_dependency_wait();
 
-  __shared__ float noise[P::kNoise ? Shape::kRows : 1];
-  if constexpr (P::kNoise) {
-    for (int i = thread; i < Shape::kRows; i += Shape::kThreads) {
-      const int row = first_row + i;
-      if (row >= all_rows) continue;
-      noise[i] = noise_of_row(a.round.slots[row / a.in_rows], a.noise_block, a.in_rows * a.stride,
-                              row % a.in_rows * a.stride + static_cast<int>(blockIdx.y), a.delay);
-    }
-  }
-
-  const int chunks = (depth + P::kDepth - 1) / P::kDepth;
-  const auto fetch = [&](int chunk) {
-    constexpr int kPieces = P::kDepth / 8;
-    __half* stage = stages + (chunk % P::kStages) * Shape::kRows * P::kStride;
-    for (int i = thread; i < Shape::kRows * kPieces; i += Shape::kThreads) {
-      const int row = i / kPieces, piece = i % kPieces;
-      const int k = chunk * P::kDepth + piece * 8;
-      if (k >= depth) continue;
-      const int tap = k >= a.in_channels ? 1 : 0;
+  const auto fetch_rows = [&](int chunk) {
+    constexpr int kPieces = P::kDepth / 8, kAll = Shape::kRows * kPieces;
+    static_assert(Shape::kThreads % kPieces == 0);
+    const int piece = thread % kPieces, k = chunk * P::kDepth + piece * 8;
+    if (k >= depth) return;
+    const int tap = k >= a.in_channels ? 1 : 0, offset = k - tap * a.in_channels;
+    __half* stage = stages + chunk % P::kStages * (Shape::kRows * P::kDepth);
+#pragma unroll
+    for (int first = 0; first < kAll; first += Shape::kThreads) {
+      const int row = (first + thread) / kPieces;
+      if (kAll % Shape::kThreads != 0 && row >= Shape::kRows) break;
       const __half* from = source[tap][row];
-      if (from != nullptr) from += k - tap * a.in_channels;
-      copy_async(stage + row * P::kStride + piece * 8, from, a.x);
+      copy_async(stage + place_of<P>(row, piece), from == nullptr ? nullptr : from + offset, a.x);
     }
   };
 #pragma unroll
   for (int c = 0; c < P::kStages - 1; ++c) {
-    if (c < chunks) fetch(c);
+    if (c < chunks) fetch_rows(c);
     commit_copies();
   }
-  for (int c = 0; c < chunks; ++c) {
+  WarpProduct<Shape> product;
+  product.start();
+  const auto next_chunk = [&](int c) {
     wait_for_copies<P::kStages - 2>();
     __syncthreads();  // the chunk is there, and nobody reads the stage that is filled next
-    if (c + P::kStages - 1 < chunks) fetch(c + P::kStages - 1);
+    if (c + P::kStages - 1 < chunks) fetch_rows(c + P::kStages - 1);
+    fetch_weights(c + P::kStages - 1);
     commit_copies();
+  };
+  const int steps = depth / 32;
+  for (int c = 0; c < chunks; ++c) {
+    next_chunk(c);
     if (!has_columns) continue;
-    const __half* stage =
-        stages + ((c % P::kStages) * Shape::kRows + row_warp * Shape::kRowTiles * 16) * P::kStride;
-    constexpr int kSteps = P::kDepth / 32;
-    product.run(stage, P::kStride, c * kSteps, min(kSteps, depth / 32 - c * kSteps));
+    const int stage = c % P::kStages;
+    const __half* rows = stages + (stage * Shape::kRows + warp_row) * P::kDepth;
+#pragma unroll
+    for (int s = 0; s < P::kSteps; ++s) {
+      if (c * P::kSteps + s >= steps) continue;
+      product.step(rows + s * 32, P::kDepth, P::kSteps == 2 ? 32 - s * 64 : 0,
+                   weights.at(stage, s, warp_column), P::kSteps * 64);
+    }
   }
 
-  // The operand of the noise takes the place of the stages. n * (W y) = W (n y), so that the sums
+  // The operand of the noise takes the place of the rows. n * (W y) = W (n y), so that the sums
   // stay where they are and the second product goes on top of them.
   const int operand_row = operand_stride(a.channels);
-  const int warp_row = row_warp * Shape::kRowTiles * 16;
-  if constexpr (P::kNoise) __syncthreads();
-  if (has_columns) {
+  const auto for_each_sum = [&](auto&& visit) {
+    if (!has_columns) return;
 #pragma unroll
     for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const int tile_row = warp_row + product.row(tile, half), row = first_row + tile_row;
-        if (row >= all_rows) continue;
-        const int index = row / a.in_rows, local = row % a.in_rows;
-        const RowRange speech = rows_of_speech(a.round.slots[index], a.in_rows * a.stride, a.delay);
+        const int row = warp_row + product.row(tile, half);
+        if (first_row + row >= all_rows) continue;
 #pragma unroll
         for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
-          const int column = first_column + product.column(pair);
-          if (column >= columns) continue;
-          const int phase = P::kNoise ? static_cast<int>(blockIdx.y) : column / a.channels;
-          const int out_row = local * a.stride + phase;
-          float4 y = add(product.values(tile, half, pair), load4_constant(a.bias + column));
-          if (out_row < speech.begin || out_row >= speech.end) y = {0, 0, 0, 0};
-          const int64_t at = int64_t{row} * columns + column;
-          if constexpr (P::kNoise) {
-            product.set(tile, half, pair, y);
-            *reinterpret_cast<uint2*>(stages + tile_row * operand_row + warp_column +
-                                      product.column(pair)) = to_halves(scale(noise[tile_row], y));
-          } else if (a.y_half == nullptr) {
-            *reinterpret_cast<float4*>(a.y + at) = y;
-          } else {
-            const int channel = column - phase * a.channels;
-            y = snake(y, load4_constant(a.snake.alpha + channel),
-                      load4_constant(a.snake.inverse + channel));
-            *reinterpret_cast<uint2*>(a.y_half + at) = to_halves(y);
-          }
+          const int column = warp_column + product.column(pair);
+          if (!P::kNoise && block_column + column >= columns) continue;
+          visit(tile, half, pair, row, column);
         }
       }
     }
-  }
+  };
+  if constexpr (P::kNoise) __syncthreads();
+  for_each_sum([&](int tile, int half, int pair, int row, int column_in_block) {
+    const int column = block_column + column_in_block;
+    const int phase = P::kNoise ? static_cast<int>(blockIdx.y) : column / a.channels;
+    float4 y = add(product.values(tile, half, pair), load4_constant(a.bias + column));
+    if (phase < spoken[row].x || phase >= spoken[row].y) y = {0, 0, 0, 0};
+    const int64_t at = int64_t{first_row + row} * columns + column;
+    if constexpr (P::kNoise) {
+      product.set(tile, half, pair, y);
+      *reinterpret_cast<uint2*>(stages + row * operand_row + column_in_block) =
+          to_halves(scale(noise[row], y));
+    } else if (a.y_half == nullptr) {
+      *reinterpret_cast<float4*>(a.y + at) = y;
+    } else {
+      const int channel = column - phase * a.channels;
+      y = snake(y, load4_constant(a.snake.alpha + channel),
+                load4_constant(a.snake.inverse + channel));
+      *reinterpret_cast<uint2*>(a.y_half + at) = to_halves(y);
+    }
+  });
 
   if constexpr (P::kNoise) {
-    if (has_columns) product.take(a.noise, a.channels, warp_column);
-    __syncthreads();
-    if (has_columns) {
-      product.run(stages + warp_row * operand_row, operand_row, 0, a.channels / 32);
+    for (int c = chunks; c < all_chunks; ++c) {
+      next_chunk(c);
+      if (!has_columns) continue;
 #pragma unroll
-      for (int tile = 0; tile < Shape::kRowTiles; ++tile) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int row = first_row + warp_row + product.row(tile, half);
-          if (row >= all_rows) continue;
-#pragma unroll
-          for (int pair = 0; pair < Shape::kColumnTiles / 2; ++pair) {
-            const int column = first_column + product.column(pair);
-            if (column >= columns) continue;
-            *reinterpret_cast<float4*>(a.y + int64_t{row} * columns + column) =
-                product.values(tile, half, pair);
-          }
-        }
+      for (int s = 0; s < P::kSteps; ++s) {
+        const int step = (c - chunks) * P::kSteps + s;
+        if (step >= a.channels / 32) continue;
+        product.step(stages + warp_row * operand_row + step * 32, operand_row, 0,
+                     noise_weights.at(c % P::kStages, s, warp_column), P::kSteps * 64);
       }
     }
+    for_each_sum([&](int tile, int half, int pair, int row, int column) {
+      *reinterpret_cast<float4*>(a.y + int64_t{first_row + row} * columns + block_column + column) =
+          product.values(tile, half, pair);
+    });
   }
 
   // The block with a slot's last row saves it.

@@ -6,11 +6,6 @@
 namespace lyre::snac_cuda {
 namespace {
 
-template <class Shape>
-constexpr int64_t shared_bytes(int channels) {
-  return int64_t{Shape::kRows} * operand_stride(channels) * 2;
-}
-
 // Rows that a thread makes of the operand one after the other: with few rows, where latency is all,
 // fewer.
 template <class Shape>
@@ -36,13 +31,14 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   const int thread = static_cast<int>(threadIdx.x), warp = thread / cuda::kWarp;
   const int first_row = static_cast<int>(blockIdx.x) * Shape::kRows;
   const int warp_row = warp / Shape::kColumnWarps * Shape::kRowTiles * 16;
-  const int first_column = static_cast<int>(blockIdx.y) * Shape::kColumns +
-                           warp % Shape::kColumnWarps * Shape::kColumnTiles * 8;
+  const int block_column = static_cast<int>(blockIdx.y) * Shape::kColumns;
+  const int warp_column = warp % Shape::kColumnWarps * Shape::kColumnTiles * 8;
+  const int first_column = block_column + warp_column;
   const bool has_columns = first_column < a.channels;  // of the warp
-  WarpProduct<Shape> product;
-  // Where registers are no concern, the first weights come while the operand is made.
-  constexpr bool kStartEarly = Shape::kRowTiles * Shape::kColumnTiles <= 2;
-  if (kStartEarly && has_columns) product.start(a.weights, a.channels, first_column);
+  SquareWeights<Shape> weights;
+  weights.start(reinterpret_cast<uint4*>(shared + operand_bytes<Shape>(a.channels)), a.weights,
+                a.channels, a.channels, block_column);
+  start_weights<Shape>(weights);
   cuda::grid_dependency_wait();
 
   const int kept = 2 * kDepthwiseReach * a.dilation;
@@ -99,7 +95,6 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
       }
     }
   }
-  __syncthreads();
 
   if (slot.save != 0) {
     const int parts = static_cast<int>(gridDim.x * gridDim.y) * Shape::kThreads;
@@ -108,10 +103,10 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
     save_rows(rows, a.rows, kept, a.channels, saved_rows_of<float>(a.round, slot, a.state_offset),
               part, parts);
   }
+  WarpProduct<Shape> product;
+  product.start();
+  multiply<Shape>(product, weights, operand + warp_row * stride, stride, warp_column, has_columns);
   if (!has_columns) return;
-
-  if (!kStartEarly) product.start(a.weights, a.channels, first_column);
-  product.run(operand + warp_row * stride, stride, 0, a.channels / 32);
   const RowRange speech = rows_of_speech(slot, a.rows, a.delay);
 #pragma unroll
   for (int tile = 0; tile < Shape::kRowTiles; ++tile) {

@@ -11,12 +11,60 @@ namespace lyre::snac_cuda {
 
 // Few blocks: work is cut into many of them, and each has many threads for what comes before its
 // product. Then one for each width, which takes all columns.
-using SmallTile = TileShape<1, 2, 1, 16, 4, 1>;  // 16 x 256
-using MiddleTile = TileShape<2, 2, 1, 8, 4, 2>;  // 32 x 128
-using Tile64 = TileShape<2, 4, 4, 2, 2, 2>;      // 128 x 64
-using Tile128 = TileShape<4, 4, 2, 4, 2, 2>;     // 128 x 128
-using Tile256 = TileShape<4, 4, 1, 8, 2, 2>;     // 64 x 256
-using Tile512 = TileShape<2, 4, 1, 16, 2, 1>;    // 32 x 512
+using SmallTile = TileShape<1, 2, 1, 16, 1>;  // 16 x 256
+using MiddleTile = TileShape<2, 2, 1, 8, 2>;  // 32 x 128
+using Tile64 = TileShape<2, 4, 4, 2, 2>;      // 128 x 64
+using Tile128 = TileShape<4, 4, 2, 4, 2>;     // 128 x 128
+using Tile256 = TileShape<4, 4, 1, 8, 2>;     // 64 x 256
+using Tile512 = TileShape<2, 4, 1, 16, 1>;    // 32 x 512
+
+/// The weights' way: those of 64 and 128 channels are all under way while the operand is made.
+template <class Shape>
+using SquareWeights = WeightStages<Shape, 1,
+                                   Shape::kColumns <= 64    ? 3
+                                   : Shape::kColumns <= 128 ? 5
+                                                            : 4>;
+
+/// The operand (kRows, operand_stride(channels)), which the weights' stages follow.
+template <class Shape>
+constexpr int64_t operand_bytes(int channels) {
+  return int64_t{Shape::kRows} * operand_stride(channels) * 2;
+}
+template <class Shape>
+constexpr int64_t shared_bytes(int channels) {
+  return operand_bytes<Shape>(channels) + SquareWeights<Shape>::kBytes;
+}
+
+/// What a kernel does before anything else: the first chunks of its weights come.
+template <class Shape>
+__device__ __forceinline__ void start_weights(const SquareWeights<Shape>& weights) {
+  using Weights = SquareWeights<Shape>;
+#pragma unroll
+  for (int c = 0; c < Weights::kStages - 1; ++c) {
+    if (c < weights.chunks()) weights.fetch(c, c);
+    commit_copies();
+  }
+}
+
+/// The whole product, by all threads of the block, once each has done its part of the operand.
+/// column: first of the warp, within the block; beyond the matrix nothing is added.
+template <class Shape>
+__device__ __forceinline__ void multiply(WarpProduct<Shape>& product,
+                                         const SquareWeights<Shape>& weights, const __half* operand,
+                                         int stride, int column, bool has_columns) {
+  using Weights = SquareWeights<Shape>;
+  for (int c = 0; c < weights.chunks(); ++c) {
+    wait_for_copies<Weights::kStages - 2>();
+    __syncthreads();  // the chunk is there, and nobody reads the stage that is filled next
+    if (c + Weights::kStages - 1 < weights.chunks()) {
+      weights.fetch(c + Weights::kStages - 1, (c + Weights::kStages - 1) % Weights::kStages);
+    }
+    commit_copies();
+    if (has_columns) {
+      product.step(operand + c * 32, stride, 0, weights.at(c % Weights::kStages, 0, column), 64);
+    }
+  }
+}
 
 /// Blocks from which on a larger tile pays: most multiprocessors have one.
 inline constexpr int64_t kEnoughBlocks = 100;

@@ -11,13 +11,12 @@
 namespace lyre::snac_cuda {
 
 /// Tile of a block: kRowWarps x kColumnWarps warps, each with kRowTiles x kColumnTiles products of
-/// 16 rows and 8 columns; kAhead: steps of K that weights are loaded ahead.
-template <int kRowTiles_, int kColumnTiles_, int kRowWarps_, int kColumnWarps_, int kAhead_,
+/// 16 rows and 8 columns.
+template <int kRowTiles_, int kColumnTiles_, int kRowWarps_, int kColumnWarps_,
           int kBlocksPerMultiprocessor_ = 1>
 struct TileShape {
   static constexpr int kRowTiles = kRowTiles_, kColumnTiles = kColumnTiles_;
   static constexpr int kRowWarps = kRowWarps_, kColumnWarps = kColumnWarps_;
-  static constexpr int kAhead = kAhead_;
   static constexpr int kBlocksPerMultiprocessor = kBlocksPerMultiprocessor_;
   static constexpr int kRows = 16 * kRowTiles * kRowWarps;
   static constexpr int kColumns = 8 * kColumnTiles * kColumnWarps;
@@ -33,25 +32,88 @@ constexpr int operand_stride(int k) { return k % 64 == 0 ? k + 32 : k; }
 __device__ __forceinline__ void multiply_16x8x16(float (&sum)[4], uint32_t a0, uint32_t a1,
                                                  uint32_t a2, uint32_t a3, uint32_t b0,
                                                  uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-/// One warp's part of a tile. Weights go from global memory straight to registers: each is used by
-/// one warp of a block (or kRowWarps), so shared memory would gain nothing. Of every 32 values of K
-/// lane 4g + t holds the values 8t ... 8t + 7 of row or column g: 16 bytes at once, and two steps
-/// of the tensor core, which does not care in which order K is dealt to its lanes. Columns are
-/// dealt so that a lane ends up with four neighbours: 4t ... 4t + 3 of each 16.
+// 16 bytes from global to shared memory; zeros without a source (`any` is then some address).
+__device__ __forceinline__ void copy_async(void* to, const void* from, const void* any) {
+  const int bytes = from == nullptr ? 0 : 16;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(cuda::shared_address(to)),
+               "l"(from == nullptr ? any : from), "r"(bytes)
+               : "memory");
+}
+__device__ __forceinline__ void copy_async(void* to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(cuda::shared_address(to)),
+               "l"(from)
+               : "memory");
+}
+__device__ __forceinline__ void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int kPending>
+__device__ __forceinline__ void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+/// The weights of a block's columns pass through shared memory, kSteps steps of 32 values of K at a
+/// time, kStages such chunks: copies, unlike loads into registers, are waited for one by one, so
+/// kStages - 1 chunks are really under way.
+template <class Shape, int kSteps_, int kStages_>
+class WeightStages {
+ public:
+  static constexpr int kSteps = kSteps_, kStages = kStages_;
+  static constexpr int kPieces = Shape::kColumns / 16 * kSteps * 64;  // of 16 bytes, of a chunk
+  static constexpr int kBytes = kStages * kPieces * 16;
+
+  /// column: first of the block; `columns`: of the matrix, without padding.
+  __device__ __forceinline__ void start(uint4* stages, PackedMatrix matrix, int k, int columns,
+                                        int column) {
+    stages_ = stages;
+    steps_ = k / 32;
+    matrix_ = matrix + int64_t{column / 16} * steps_ * 64;
+    const int padded = (columns + kColumnPadding - 1) / kColumnPadding * kColumnPadding;
+    pieces_ = min((padded - column) / 16, Shape::kColumns / 16) * kSteps * 64;
+  }
+  __device__ __forceinline__ int chunks() const { return (steps_ + kSteps - 1) / kSteps; }
+
+  /// Puts the copies of a chunk into stage `stage`, by all threads of the block.
+  __device__ __forceinline__ void fetch(int chunk, int stage) const {
+    const int left = (steps_ - chunk * kSteps) * 64;  // pieces of 16 columns
+    uint4* to = stages_ + stage * kPieces;
+    const uint4* from = matrix_ + chunk * kSteps * 64;
+#pragma unroll
+    for (int first = 0; first < kPieces; first += Shape::kThreads) {
+      const int i = first + static_cast<int>(threadIdx.x);
+      const int pair = i / (kSteps * 64), within = i % (kSteps * 64);
+      if (i < pieces_ && within < left) copy_async(to + i, from + pair * steps_ * 64 + within);
+    }
+  }
+
+  /// Weights of the warp's first 16 columns in step `step` of the chunk in `stage`; those of the
+  /// next 16 follow kSteps * 64 further.
+  __device__ __forceinline__ const uint4* at(int stage, int step, int column_in_block) const {
+    return stages_ + stage * kPieces + (column_in_block / 16 * kSteps + step) * 64;
+  }
+
+ private:
+  uint4* stages_;
+  const uint4* matrix_;
+  int steps_;
+  int pieces_;
+};
+
+/// One warp's part of a tile. Of every 32 values of K lane 4g + t holds the values 8t ... 8t + 7 of
+/// row or column g: 16 bytes at once, and two steps of the tensor core, which does not care in
+/// which order K is dealt to its lanes. Columns are dealt so that a lane ends up with four
+/// neighbours: 4t ... 4t + 3 of each 16.
 template <class Shape>
 class WarpProduct {
  public:
-  static constexpr int kPairs = Shape::kColumnTiles / 2;
-
-  /// column: first of the warp, within the padded matrix.
-  __device__ __forceinline__ void start(PackedMatrix matrix, int k, int column) {
+  __device__ __forceinline__ void start() {
+    lane_ = static_cast<int>(threadIdx.x) % cuda::kWarp;
 #pragma unroll
     for (int i = 0; i < Shape::kRowTiles; ++i) {
 #pragma unroll
@@ -60,48 +122,31 @@ class WarpProduct {
         for (int e = 0; e < 4; ++e) sum_[i][j][e] = 0.0f;
       }
     }
-    take(matrix, k, column);
   }
 
-  /// The same, on top of the sums so far.
-  __device__ __forceinline__ void take(PackedMatrix matrix, int k, int column) {
-    steps_ = k / 32;
-    lane_ = static_cast<int>(threadIdx.x) % cuda::kWarp;
-    weights_ = matrix + int64_t{column / 16} * steps_ * 64 + lane_;
+  /// Adds 32 values of K. x: the warp's first row there, rows `stride` apart, odd rows `odd`
+  /// further; weights: of its first 16 columns, the next 16 `pair_step` further.
+  __device__ __forceinline__ void step(const __half* x, int stride, int odd, const uint4* weights,
+                                       int pair_step) {
+    const int group = lane_ / 4;
+    const __half* mine = x + group * stride + (lane_ % 4) * 8 + (group % 2 == 0 ? 0 : odd);
+    uint4 b[Shape::kColumnTiles];
 #pragma unroll
-    for (int p = 0; p < Shape::kAhead; ++p) {
-      if (p < steps_) load(p, p);
+    for (int j = 0; j < Shape::kColumnTiles; ++j) {
+      b[j] = weights[j / 2 * pair_step + j % 2 * 32 + lane_];
     }
-  }
-
-  /// Steps first ... first + count - 1 of K. x: the warp's first row, at step `first`. first is a
-  /// multiple of kAhead.
-  __device__ __forceinline__ void run(const __half* x, int stride, int first, int count) {
-    const __half* mine = x + (lane_ / 4) * stride + (lane_ % 4) * 8;
-    for (int base = 0; base < count; base += Shape::kAhead) {
 #pragma unroll
-      for (int p = 0; p < Shape::kAhead; ++p) {
-        const int step = base + p;
-        if (step < count) {
-          uint4 b[Shape::kColumnTiles];
+    for (int i = 0; i < Shape::kRowTiles; ++i) {
+      const __half* row = mine + i * 16 * stride;
+      const uint4 low = *reinterpret_cast<const uint4*>(row);
+      const uint4 high = *reinterpret_cast<const uint4*>(row + 8 * stride);
 #pragma unroll
-          for (int j = 0; j < Shape::kColumnTiles; ++j) b[j] = ahead_[p][j];
-          if (first + step + Shape::kAhead < steps_) load(p, first + step + Shape::kAhead);
+      for (int j = 0; j < Shape::kColumnTiles; ++j) {
+        multiply_16x8x16(sum_[i][j], low.x, high.x, low.y, high.y, b[j].x, b[j].y);
+      }
 #pragma unroll
-          for (int i = 0; i < Shape::kRowTiles; ++i) {
-            const __half* row = mine + i * 16 * stride + step * 32;
-            const uint4 low = *reinterpret_cast<const uint4*>(row);
-            const uint4 high = *reinterpret_cast<const uint4*>(row + 8 * stride);
-#pragma unroll
-            for (int j = 0; j < Shape::kColumnTiles; ++j) {
-              multiply_16x8x16(sum_[i][j], low.x, high.x, low.y, high.y, b[j].x, b[j].y);
-            }
-#pragma unroll
-            for (int j = 0; j < Shape::kColumnTiles; ++j) {
-              multiply_16x8x16(sum_[i][j], low.z, high.z, low.w, high.w, b[j].z, b[j].w);
-            }
-          }
-        }
+      for (int j = 0; j < Shape::kColumnTiles; ++j) {
+        multiply_16x8x16(sum_[i][j], low.z, high.z, low.w, high.w, b[j].z, b[j].w);
       }
     }
   }
@@ -124,17 +169,7 @@ class WarpProduct {
   }
 
  private:
-  __device__ __forceinline__ void load(int p, int step) {
-#pragma unroll
-    for (int j = 0; j < Shape::kColumnTiles; ++j) {
-      ahead_[p][j] = __ldg(weights_ + (int64_t{j / 2} * steps_ + step) * 64 + (j % 2) * 32);
-    }
-  }
-
   float sum_[Shape::kRowTiles][Shape::kColumnTiles][4];
-  uint4 ahead_[Shape::kAhead][Shape::kColumnTiles];  // slot p: step p modulo kAhead
-  const uint4* weights_;
-  int steps_;
   int lane_;
 };
 
