@@ -23,8 +23,8 @@ constexpr int kStep = 32;  // columns
 constexpr int kMostStages = 6;
 constexpr int kChunkLines = 8;  // of a weight row, in one chunk
 constexpr int kWeightBytes = kTileRows * kChunkLines * kLineBytes;
-// Shared memory of a block: two fit, one of this kernel and one of the next, which fills its stages
-// while this one ends.
+// Shared memory of a block: two fit. Blocks of the next kernel take the places of those that have
+// ended, and fill their stages while the rest end.
 constexpr int kMostBytes = 112 << 10;
 
 template <MatrixFormat kFormat>
@@ -660,16 +660,9 @@ KernelWork work_of(const char* name, const DeviceMatrix& matrix, int tokens) {
   return {name, matrix.size_bytes(), int64_t{2} * matrix.rows * matrix.columns * tokens};
 }
 
-// A block a multiprocessor where that gives all the same number of tiles, nearly; it leaves room
-// for the kernel that follows. Else twice as many places, of which as many are taken as give each
-// block the same: memory serves all blocks alike, so they end together.
-int blocks_for(int tiles, int multiprocessors) {
-  const auto rounds = [tiles](int places) { return (tiles + places - 1) / places; };
-  const int most = rounds(multiprocessors) * multiprocessors;
-  if (tiles * 20 >= most * 19) return multiprocessors;
-  const int each = rounds(2 * multiprocessors);
-  return (tiles + each - 1) / each;
-}
+// Two blocks a multiprocessor, as many as have room, or a tile each. Measured against one block,
+// and against as many as give each the same number of tiles: docs/performance-lm-cuda.md.
+int blocks_for(int tiles, int multiprocessors) { return std::min(tiles, 2 * multiprocessors); }
 
 template <MatrixFormat kFormat, class End>
 void launch_as(Queue& queue, const char* name, const StreamedWeights& weights,
