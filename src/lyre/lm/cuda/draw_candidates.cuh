@@ -15,27 +15,24 @@ namespace lyre::cuda {
 
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-/// Places and ids: as LegalRows. Every function: whole warps.
+/// Places and ids: as LegalRows. Functions: whole warps.
 struct LegalPlaces {
   int count = 0;
-  int stops_below = 0;  // stop ids below the codes
+  int stops_below = 0;  // stop ids below the codes: the first places
   int first = 0;        // id of the first code
   int codes = 0;
-  int stops_above = 0;  // the first of those that follow the codes, as an index
   int stop = -1;        // the stop id with this lane's index; -1: none
+  int stop_place = -1;  // its place; -1: none, or a code
 
   __device__ bool has_stops() const { return count != codes; }
-  __device__ int last_code() const { return first + codes - 1; }
-  /// Of this lane's place. Any number where it is none.
-  __device__ int id(int place) const { return choose(place, first + place - stops_below, stop); }
-  /// `of_code` where the place is a code, else `of_stop` of the lane with the stop's index.
-  template <class T>
-  __device__ T choose(int place, T of_code, T of_stop) const {
-    if (!has_stops()) return of_code;
-    const int code = place - stops_below;
-    const T other =
-        __shfl_sync(kWholeWarp, of_stop, place < stops_below ? place : stops_above + code - codes);
-    return code >= 0 && code < codes ? of_code : other;
+  __device__ bool is_code(int place) const {
+    return static_cast<unsigned>(place - stops_below) < static_cast<unsigned>(codes);
+  }
+  /// Of one place, the same in all lanes.
+  __device__ int id(int place) const {
+    if (is_code(place)) return first + place - stops_below;
+    const unsigned lane = __ballot_sync(kWholeWarp, stop_place == place);
+    return __shfl_sync(kWholeWarp, stop, __ffs(static_cast<int>(lane)) - 1);
   }
 };
 
@@ -52,10 +49,13 @@ __device__ __forceinline__ LegalPlaces legal_places(const DeviceSequence& sequen
   places.first = sequence.first_code + slot * places.codes;
   places.count = places.codes;
   if (slot != 0) return places;
-  places.stops_below = __popc(__ballot_sync(kWholeWarp, stop >= 0 && stop < places.first));
-  const int above = __popc(__ballot_sync(kWholeWarp, stop > places.last_code()));
-  places.stops_above = sequence.stop_count - above;
-  places.count += places.stops_below + above;
+  const bool below = stop >= 0 && stop < places.first;
+  const bool above = stop >= places.first + places.codes;
+  places.stops_below = __popc(__ballot_sync(kWholeWarp, below));
+  const int stops_above = __popc(__ballot_sync(kWholeWarp, above));
+  places.count += places.stops_below + stops_above;
+  if (below) places.stop_place = lane_index();
+  if (above) places.stop_place = places.count - sequence.stop_count + lane_index();
   return places;
 }
 
@@ -123,34 +123,39 @@ struct LogitSource {
   float penalty = 1;
 };
 
+inline constexpr int kPair = 2;  // values that are worked on at the same time
+
 /// Copies logits to shared memory, a batch of a warp at a time: all on the way at once, which
 /// registers of a loop that is not unrolled cannot do. Whole warps.
 class LogitReader {
  public:
-  /// To values[0], values[kWarp], ...: this lane's, at places first, first + kWarp, ...
+  /// `values`: of the warp, (chunks, kWarp), `chunks` rounded up to whole pairs.
   __device__ LogitReader(const LogitSource& source, float* values, int chunks)
       : source_(source), values_(values), chunks_(chunks) {}
 
+  /// Places first, first + 1, ...
   __device__ void start(int first) {
     const LegalPlaces& places = source_.places;
     const int lane = lane_index();
-    first_ = first;
+    code_ = first - places.stops_below + lane;
+    // Stops first: few, and nobody else's loads wait for theirs.
+    stop_at_ = places.stop_place >= first && places.stop_place < first + chunks_ * kWarp
+                   ? places.stop_place - first
+                   : -1;
+    seen_codes_ = seen_stop_ = 0;
+    first_word_ = (places.first + max(first - places.stops_below, 0)) / 32;
     if (source_.penalty != 1.0f) {
       // The codes of a batch lie within 17 words.
-      first_word_ = (places.first + max(first - lane - places.stops_below, 0)) / 32;
       const int word = first_word_ + lane;
-      seen_codes_ = word <= places.last_code() / 32 ? source_.seen[word] : 0;
-      seen_stops_ = places.has_stops() && places.stop >= 0 ? source_.seen[places.stop / 32] : 0;
+      if (word <= (places.first + places.codes - 1) / 32) seen_codes_ = source_.seen[word];
+      if (stop_at_ >= 0) seen_stop_ = source_.seen[places.stop / 32] >> (places.stop % 32) & 1u;
     }
-#pragma unroll 1
+    if (stop_at_ >= 0) stop_logit_ = source_.logits[places.stop];
+    const float* codes = source_.logits + places.first;
+#pragma unroll 2
     for (int k = 0; k < chunks_; ++k) {
-      const int place = first + k * kWarp;
-      const int id = places.id(place);
-      if (place < places.count) {
-        copy_async(values_ + k * kWarp, source_.logits + id);
-      } else {
-        values_[k * kWarp] = -kInfinity;
-      }
+      const int code = code_ + k * kWarp;
+      if (is_code(code)) copy_async(&values_[k * kWarp + lane], codes + code);
     }
   }
 
@@ -161,26 +166,51 @@ class LogitReader {
     const LegalPlaces& places = source_.places;
     float best = -kInfinity;
 #pragma unroll 1
-    for (int k = 0; k < chunks_; ++k) {
-      float value = values_[k * kWarp];
-      if (source_.penalty != 1.0f) {
-        const int place = first_ + k * kWarp;
-        const int id = places.id(place);
-        const uint32_t of_code = __shfl_sync(kWholeWarp, seen_codes_, id / 32 - first_word_);
-        const uint32_t seen = places.choose(place, of_code, seen_stops_);
-        if ((seen >> (id % 32) & 1u) != 0) {
-          value = value < 0 ? __fmul_rn(value, source_.penalty) : __fdiv_rn(value, source_.penalty);
-        }
+    for (int k = 0; k < chunks_; k += kPair) {
+      float* at = values_ + k * kWarp + lane_index();
+      float values[kPair];
+      bool seen[kPair];
+#pragma unroll
+      for (int i = 0; i < kPair; ++i) {
+        const int code = code_ + (k + i) * kWarp;
+        const auto id = static_cast<unsigned>(places.first + code);
+        const uint32_t word =
+            __shfl_sync(kWholeWarp, seen_codes_, static_cast<int>(id / 32) - first_word_);
+        values[i] = k + i < chunks_ && is_code(code) ? at[i * kWarp] : -kInfinity;
+        seen[i] = (word >> (id % 32) & 1u) != 0;
       }
-      value = isnan(value) ? -kInfinity : fminf(value, FLT_MAX);
-      value = __fadd_rn(value, 0.0f);  // -0 and 0 are equals
-      values_[k * kWarp] = value;
-      best = fmaxf(best, value);
+#pragma unroll
+      for (int i = 0; i < kPair; ++i) {
+        if (seen[i]) values[i] = penalised(values[i]);
+      }
+#pragma unroll
+      for (int i = 0; i < kPair; ++i) at[i * kWarp] = values[i] = cleaned(values[i]);
+#pragma unroll
+      for (int i = 0; i < kPair; ++i) best = fmaxf(best, values[i]);
+    }
+    if (places.has_stops()) {  // at the places of other lanes
+      __syncwarp();
+      if (stop_at_ >= 0) {
+        const float value = cleaned(seen_stop_ != 0 ? penalised(stop_logit_) : stop_logit_);
+        values_[stop_at_] = value;
+        best = fmaxf(best, value);
+      }
+      __syncwarp();
     }
     return best;
   }
 
  private:
+  __device__ bool is_code(int code) const {
+    return static_cast<unsigned>(code) < static_cast<unsigned>(source_.places.codes);
+  }
+  __device__ float penalised(float logit) const {
+    return logit < 0 ? __fmul_rn(logit, source_.penalty) : __fdiv_rn(logit, source_.penalty);
+  }
+  static __device__ float cleaned(float logit) {
+    const float finite = isnan(logit) ? -kInfinity : fminf(logit, FLT_MAX);
+    return __fadd_rn(finite, 0.0f);  // -0 and 0 are equals
+  }
   static __device__ void copy_async(float* to, const float* from) {
 #if defined(__CUDA_ARCH__)
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from)
@@ -198,9 +228,12 @@ class LogitReader {
   LogitSource source_;
   float* values_;
   int chunks_;
-  int first_ = 0;
-  int first_word_ = 0;
-  uint32_t seen_codes_ = 0, seen_stops_ = 0;  // words of seen: the lane's
+  int code_ = 0;             // this lane's of the first chunk
+  int first_word_ = 0;       // of seen, of the codes: that of lane 0
+  uint32_t seen_codes_ = 0;  // the lane's
+  int stop_at_ = -1;         // index of this lane's stop in the batch
+  uint32_t seen_stop_ = 0;
+  float stop_logit_ = 0;
 };
 
 /// Reads, and weighs if there are rules; apart from the loops that need it for many candidates
@@ -212,27 +245,27 @@ static __device__ __noinline__ void read_again(LogitSource source, WeightRules r
   reader.finish();
   if (!weigh) return;
 #pragma unroll 2
-  for (int k = 0; k < chunks; ++k) values[k * kWarp] = rules.weight(values[k * kWarp]);
+  for (int k = 0; k < chunks; ++k) {
+    float& value = values[k * kWarp + lane_index()];
+    value = rules.weight(value);
+  }
 }
 
 /// The candidates' values, in shared memory: logits, then weights. More than kMost are read, and
 /// weighed, in every pass, a batch after the other: they come from the L2 cache. Whole warps.
 class Candidates {
  public:
-  static constexpr int kPair = 2;                      // values worked on at the same time
   static constexpr int kBatch = kValueChunks * kWarp;  // of a warp
   static constexpr int kMost = kBatch * kDrawWarps;
   static_assert(kValueChunks % kPair == 0 && kValueChunks < kWarp);
 
   __device__ Candidates(DrawShared& shared, const LogitSource& source)
       : source_(source),
-        values_(&shared.values[warp_index()][0][lane_index()]),
+        values_(shared.values[warp_index()][0]),
         batches_((source.places.count + kMost - 1) / kMost),
         chunks_(batches_ > 1 ? kValueChunks
                              : (source.places.count + kDrawThreads - 1) / kDrawThreads),
-        first_(warp_index() * batches_ * chunks_ * kWarp + lane_index()) {
-    if (chunks_ % kPair != 0) values_[chunks_ * kWarp] = -kInfinity;
-  }
+        first_(warp_index() * batches_ * chunks_ * kWarp) {}
 
   /// Reads all logits and returns the greatest of this thread. Calls meanwhile() while the first
   /// are on the way.
@@ -298,11 +331,11 @@ class Candidates {
       if (batches_ > 1) read_again(source_, rules_, weighed_, values_, first, chunks_);
 #pragma unroll 1
       for (int k = 0; k < chunks_; k += kPair) {
-        float* at = values_ + k * kWarp;
+        float* at = values_ + k * kWarp + lane_index();
         float values[kPair];
 #pragma unroll
         for (int i = 0; i < kPair; ++i) values[i] = at[i * kWarp];
-        if (!use(values, first + k * kWarp, at)) return;
+        if (!use(values, first + k * kWarp + lane_index(), at)) return;
       }
     }
   }
@@ -310,10 +343,10 @@ class Candidates {
   LogitSource source_;
   WeightRules rules_;
   bool weighed_ = false;
-  float* values_;
+  float* values_;  // of the warp, (kValueChunks, kWarp)
   int batches_;
-  int chunks_;
-  int first_;
+  int chunks_;  // of a batch
+  int first_;   // place of the warp
 };
 
 }  // namespace lyre::cuda
