@@ -16,8 +16,10 @@ struct MassScale {
   int bits;  // 2^bits candidates or fewer
   float factor;
 
-  __device__ explicit MassScale(int candidates)
-      : bits(candidates > 1 ? 32 - __clz(candidates - 1) : 0), factor(power_of_two(63 - bits)) {}
+  __device__ explicit MassScale(int candidates) {
+    bits = candidates > 1 ? 32 - __clz(candidates - 1) : 0;
+    factor = power_of_two(63 - bits);
+  }
   __device__ uint64_t mass(float weight) const { return __float2ull_rz(__fmul_rn(weight, factor)); }
 
   static __device__ float power_of_two(int exponent) {
@@ -111,11 +113,11 @@ __device__ __forceinline__ int draw_place(DrawShared& shared, Candidates& candid
 
   // A search for the candidate drawn, or before it one for the last that is kept of many equals.
   Kept kept;
-  uint64_t equals_before = 0;
-  bool among_equals = false, last_search = true;
+  uint64_t before_last = 0;
+  bool greedy = false, last_search = true;
   if (sampling.temperature <= 0 || rules.best == -kInfinity) {
     kept = Kept::equals(rules.best);
-    among_equals = true;
+    greedy = true;
   } else {
     if (sampling.top_k > 0 && sampling.top_k < count) {
       // Places beyond the last candidate count as -infinity: they come after all that matter.
@@ -162,8 +164,7 @@ __device__ __forceinline__ int draw_place(DrawShared& shared, Candidates& candid
       kept = Kept::from(weight, border.reached ? border.last : INT_MAX);
       if (border.reached && border.last < 0) {
         kept = Kept::equals(weight);
-        equals_before = (border.missing - 1) / scale.mass(weight);
-        among_equals = true;
+        before_last = border.missing - 1;
         last_search = false;
       }
     }
@@ -174,16 +175,15 @@ __device__ __forceinline__ int draw_place(DrawShared& shared, Candidates& candid
   for (;;) {
     const int place = block_find_place(
         shared, candidates, kept,
-        [&](float weight) { return among_equals ? uint64_t{1} : scale.mass(weight); },
+        [&](float value) { return greedy ? uint64_t{1} : scale.mass(value); },
         [&](uint64_t sum) {
-          return among_equals ? equals_before : uniform_part(shared.uniform, sum);
+          return greedy || !last_search ? before_last : uniform_part(shared.uniform, sum);
         });
     if (last_search) return place;
     if (place >= 0 && lane_index() == 0) shared.place = place;
     __syncthreads();
     kept = Kept::from(kept.least, shared.place);
     if (sampling.min_p > kept.least) kept = Kept::from(sampling.min_p, INT_MAX);
-    among_equals = false;
     last_search = true;
   }
 }
@@ -204,10 +204,23 @@ __device__ void note_token(const DrawTask& task, int head, int id, int drawn, in
   draws.stopped = stops;
 }
 
+// The same, by an address that stays in a register: else every loop works it out again, from a
+// special register that is slow to read.
+__device__ __forceinline__ DrawShared& by_address(DrawShared& shared) {
+#if defined(__CUDA_ARCH__)
+  uint32_t address = shared_address(&shared);
+  asm volatile("" : "+r"(address));
+  return *static_cast<DrawShared*>(__cvta_shared_to_generic(address));
+#else
+  return shared;
+#endif
+}
+
 // One block for each head.
 __global__ void __launch_bounds__(kDrawThreads, 2) draw_tokens_kernel(DrawTask task) {
   grid_dependency_release();
-  __shared__ DrawShared shared;
+  __shared__ DrawShared storage;
+  DrawShared& shared = by_address(storage);
   if (threadIdx.x < kBins) shared.low[threadIdx.x] = shared.high[threadIdx.x] = 0;
   if (threadIdx.x == 0) shared.member_count[0] = 0;
   grid_dependency_wait();
@@ -220,6 +233,7 @@ __global__ void __launch_bounds__(kDrawThreads, 2) draw_tokens_kernel(DrawTask t
   const DeviceSequence& sequence = task.sequences[id];
   const int any_stop = lane < LegalRows::kMostStopIds ? sequence.stop_ids[lane] : -1;
   const int stop = lane < sequence.stop_count ? any_stop : -1;
+  const int stopped = sequence.stopped, length = sequence.length, most = sequence.max_tokens;
   const Sampling sampling = {sequence.temperature, sequence.top_p, sequence.min_p,
                              sequence.top_k,       sequence.seed,  sequence.drawn};
   LogitSource source;
@@ -227,9 +241,9 @@ __global__ void __launch_bounds__(kDrawThreads, 2) draw_tokens_kernel(DrawTask t
   source.logits = task.logits + head * task.logits_pitch;
   source.seen = task.seen + int64_t{id} * task.seen_words;
   source.penalty = sequence.repetition_penalty;
-  if (sequence.stopped != 0 || sequence.length >= sequence.max_tokens ||
-      count >= SliceResult::kMostTokens) {
-    if (threadIdx.x == 0) task.draws[head].stopped = sequence.stopped;
+  const bool done = length >= most || count >= SliceResult::kMostTokens;
+  if ((stopped != 0) | done) {
+    if (threadIdx.x == 0) task.draws[head].stopped = stopped;
     return;
   }
 

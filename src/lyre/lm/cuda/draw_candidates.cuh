@@ -39,23 +39,24 @@ struct LegalPlaces {
 /// `stop`: the sequence's with this lane's index, -1 if there is none.
 __device__ __forceinline__ LegalPlaces legal_places(const DeviceSequence& sequence, int slot,
                                                     int stop, int vocabulary) {
+  // Read before it is known whether they count: every load after a branch would be one more in a
+  // row.
+  const int codes = sequence.codebook_size, first = sequence.first_code;
+  const int stop_count = sequence.stop_count;
+  const bool all = sequence.legal_slots == 0;
   LegalPlaces places;
   places.stop = stop;
-  if (sequence.legal_slots == 0) {
-    places.count = places.codes = vocabulary;
-    return places;
-  }
-  places.codes = sequence.codebook_size;
-  places.first = sequence.first_code + slot * places.codes;
+  places.codes = all ? vocabulary : codes;
+  places.first = all ? 0 : first + slot * codes;
   places.count = places.codes;
-  if (slot != 0) return places;
+  if (all || slot != 0) return places;
   const bool below = stop >= 0 && stop < places.first;
   const bool above = stop >= places.first + places.codes;
   places.stops_below = __popc(__ballot_sync(kWholeWarp, below));
   const int stops_above = __popc(__ballot_sync(kWholeWarp, above));
   places.count += places.stops_below + stops_above;
   if (below) places.stop_place = lane_index();
-  if (above) places.stop_place = places.count - sequence.stop_count + lane_index();
+  if (above) places.stop_place = places.count - stop_count + lane_index();
   return places;
 }
 
@@ -87,10 +88,12 @@ __device__ __forceinline__ float exp_nonpositive(float x) {
 class Divisor {
  public:
   Divisor() = default;
-  __device__ explicit Divisor(float divisor)
-      : scale_(divisor < 0x1p-40f ? 0x1p80f : 1.0f),  // no reciprocal or remainder gets too small
-        divisor_(__fmul_rn(divisor, scale_)),
-        reciprocal_(__frcp_rn(divisor_)) {}
+  // Assigned, not initialised: nvcc leaves initialisers to the host's compiler, too.
+  __device__ explicit Divisor(float divisor) {
+    scale_ = divisor < 0x1p-40f ? 0x1p80f : 1.0f;  // no reciprocal or remainder gets too small
+    divisor_ = __fmul_rn(divisor, scale_);
+    reciprocal_ = __fdiv_rn(1.0f, divisor_);
+  }
 
   __device__ float quotient(float a) const {
     a = __fmul_rn(a, scale_);
