@@ -47,13 +47,19 @@ __device__ __forceinline__ int place_of(int row, int piece) {
   return row * P::kDepth + (P::kSteps == 2 ? piece ^ (row % 2 * 4) : piece) * 8;
 }
 
+// Where 8 values of a row come from; bytes: 16, or 0 for a row of zeros, whose `from` is any row.
+struct __align__(16) RowSource {
+  const __half* from;
+  int bytes;
+};
+
 template <class P>
 __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultiprocessor)
     projection_kernel(const ProjectionArgs a) {
   using Shape = typename P::Shape;
   extern __shared__ __align__(16) unsigned char shared[];
   __half* stages = reinterpret_cast<__half*>(shared);  // (kStages, kRows, kDepth)
-  __shared__ const __half* source[2][Shape::kRows];    // rows x(t) and x(t - 1); null: zeros
+  __shared__ RowSource source[2][Shape::kRows];        // rows x(t) and x(t - 1)
   __shared__ int2 spoken[Shape::kRows];                // phases of a row that are in the speech
   __shared__ float noise[P::kNoise ? Shape::kRows : 1];
 
@@ -112,8 +118,8 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
                                 local * a.stride + static_cast<int>(blockIdx.y), a.delay);
       }
     }
-    source[0][i] = now;
-    source[1][i] = before;
+    source[0][i] = {now == nullptr ? a.x : now, now == nullptr ? 0 : 16};
+    source[1][i] = {before == nullptr ? a.x : before, before == nullptr ? 0 : 16};
   }
   __syncthreads();
   cuda::grid_dependency_wait();
@@ -125,12 +131,17 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
     if (k >= depth) return;
     const int tap = k >= a.in_channels ? 1 : 0, offset = k - tap * a.in_channels;
     __half* stage = stages + chunk % P::kStages * (Shape::kRows * P::kDepth);
+    constexpr int kEach = (kAll + Shape::kThreads - 1) / Shape::kThreads;
+    RowSource sources[kEach];  // first all of them: nothing passes a copy
 #pragma unroll
-    for (int first = 0; first < kAll; first += Shape::kThreads) {
-      const int row = (first + thread) / kPieces;
+    for (int i = 0; i < kEach; ++i) {
+      sources[i] = source[tap][min((i * Shape::kThreads + thread) / kPieces, Shape::kRows - 1)];
+    }
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int row = (i * Shape::kThreads + thread) / kPieces;
       if (kAll % Shape::kThreads != 0 && row >= Shape::kRows) break;
-      const __half* from = source[tap][row];
-      copy_async(stage + place_of<P>(row, piece), from == nullptr ? nullptr : from + offset, a.x);
+      copy_async(stage + place_of<P>(row, piece), sources[i].from + offset, sources[i].bytes);
     }
   };
 #pragma unroll

@@ -55,20 +55,28 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
     // First row of the run, within the tile.
     const int first = run % a.dilation + run / a.dilation * (kRun * a.dilation);
     if (first >= Shape::kRows || first_row + first >= a.rows) continue;
-    const auto input = [&](int step) {
-      // Behind the slot's last row there is no row of the operand that anybody needs.
-      const int row = first_row + first + (step - kBefore) * a.dilation;
-      const float* from = rows.at(min(row, a.rows - 1));
-      float4 value = {0, 0, 0, 0};
-      if (from != nullptr) value = load4(from + c);
-      return value;
+    const int oldest = first_row + first - kBefore * a.dilation;
+    const int newest = oldest + (kBefore + kRun - 1) * a.dilation;
+    float4 window[kDepthwiseTaps], fetched[kRun];
+    const auto fetch = [&](auto&& input) {
+#pragma unroll
+      for (int k = 0; k < kBefore; ++k) window[k] = input(k);
+#pragma unroll
+      for (int i = 0; i < kRun; ++i) fetched[i] = input(kBefore + i);
     };
-    float4 window[kDepthwiseTaps];
-#pragma unroll
-    for (int k = 0; k < kBefore; ++k) window[k] = input(k);
-    float4 fetched[kRun];
-#pragma unroll
-    for (int i = 0; i < kRun; ++i) fetched[i] = input(kBefore + i);
+    if (oldest >= rows.first_fresh() && newest < a.rows) {
+      const float* from = rows.at(oldest) + c;
+      const int64_t step = int64_t{a.dilation} * a.channels;
+      fetch([&](int i) { return load4(from + i * step); });
+    } else {
+      fetch([&](int i) {
+        // Behind the slot's last row there is no row of the operand that anybody needs.
+        const float* from = rows.at(min(oldest + i * a.dilation, a.rows - 1));
+        float4 value = {0, 0, 0, 0};
+        if (from != nullptr) value = load4(from + c);
+        return value;
+      });
+    }
     const float4 alpha_in = load4_constant(a.snake_in.alpha + c);
     const float4 inverse_in = load4_constant(a.snake_in.inverse + c);
     float4 taps[kDepthwiseTaps];

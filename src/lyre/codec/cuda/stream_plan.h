@@ -69,16 +69,20 @@ class InputRows {
     if (slot.position != slot.before) kept_ = kept + int64_t{kept_rows - first_fresh_} * channels;
   }
 
+  /// From here on rows lie one behind the other.
+  constexpr int first_fresh() const { return first_fresh_; }
+
   /// Row relative to the slot, from -kept_rows; negative: an earlier one. Null: a row of zeros.
   constexpr const T* at(int row) const {
-    if (row >= first_fresh_) return fresh_ + row * channels_;
-    return kept_ == nullptr ? nullptr : kept_ + row * channels_;
+    // One choice and one product of 32 bits: kernels ask for several rows a value.
+    const T* const zero = row >= first_fresh_ ? fresh_ : kept_;
+    return zero == nullptr ? nullptr : zero + row * channels_;
   }
 
  private:
   const T* fresh_;
   const T* kept_ = nullptr;  // row 0, if there were one
-  int64_t channels_;
+  int channels_;
   int first_fresh_ = 0;
 };
 

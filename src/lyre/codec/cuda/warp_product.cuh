@@ -38,11 +38,10 @@ __device__ __forceinline__ void multiply_16x8x16(float (&sum)[4], uint32_t a0, u
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// 16 bytes from global to shared memory; zeros without a source (`any` is then some address).
-__device__ __forceinline__ void copy_async(void* to, const void* from, const void* any) {
-  const int bytes = from == nullptr ? 0 : 16;
+// 16 bytes from global to shared memory, the first `bytes` of them; the others become zeros.
+__device__ __forceinline__ void copy_async(void* to, const void* from, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(cuda::shared_address(to)),
-               "l"(from == nullptr ? any : from), "r"(bytes)
+               "l"(from), "r"(bytes)
                : "memory");
 }
 __device__ __forceinline__ void copy_async(void* to, const void* from) {
@@ -75,20 +74,30 @@ class WeightStages {
     steps_ = k / 32;
     matrix_ = matrix + int64_t{column / 16} * steps_ * 64;
     const int padded = (columns + kColumnPadding - 1) / kColumnPadding * kColumnPadding;
-    pieces_ = min((padded - column) / 16, Shape::kColumns / 16) * kSteps * 64;
+    pairs_ = min((padded - column) / 16, Shape::kColumns / 16);
   }
   __device__ __forceinline__ int chunks() const { return (steps_ + kSteps - 1) / kSteps; }
 
   /// Puts the copies of a chunk into stage `stage`, by all threads of the block.
   __device__ __forceinline__ void fetch(int chunk, int stage) const {
-    const int left = (steps_ - chunk * kSteps) * 64;  // pieces of 16 columns
-    uint4* to = stages_ + stage * kPieces;
-    const uint4* from = matrix_ + chunk * kSteps * 64;
+    constexpr int kSpan = kSteps * 64;  // pieces of 16 columns
+    constexpr int kAtOnce = Shape::kThreads / kSpan > 0 ? Shape::kThreads / kSpan : 1;
+    constexpr int kParts = Shape::kThreads < kSpan ? kSpan / Shape::kThreads : 1;
+    static_assert(kAtOnce * kSpan == Shape::kThreads * kParts);
+    const int thread = static_cast<int>(threadIdx.x), first_pair = thread / kSpan;
+    const int left = (steps_ - chunk * kSteps) * 64;
 #pragma unroll
-    for (int first = 0; first < kPieces; first += Shape::kThreads) {
-      const int i = first + static_cast<int>(threadIdx.x);
-      const int pair = i / (kSteps * 64), within = i % (kSteps * 64);
-      if (i < pieces_ && within < left) copy_async(to + i, from + pair * steps_ * 64 + within);
+    for (int part = 0; part < kParts; ++part) {
+      const int within = thread % kSpan + part * Shape::kThreads;
+      if (within >= left) break;
+      uint4* to = stages_ + stage * kPieces + first_pair * kSpan + within;
+      const uint4* from = matrix_ + (first_pair * steps_ * 64 + chunk * kSpan + within);
+#pragma unroll
+      for (int j = 0; j * kAtOnce < Shape::kColumns / 16; ++j) {
+        if (first_pair + j * kAtOnce < pairs_) {
+          copy_async(to + j * kAtOnce * kSpan, from + j * kAtOnce * steps_ * 64);
+        }
+      }
     }
   }
 
@@ -102,7 +111,7 @@ class WeightStages {
   uint4* stages_;
   const uint4* matrix_;
   int steps_;
-  int pieces_;
+  int pairs_;  // 16 columns each, that the matrix has
 };
 
 /// One warp's part of a tile. Of every 32 values of K lane 4g + t holds the values 8t ... 8t + 7 of
