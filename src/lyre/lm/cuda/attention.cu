@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int stage = 0; stage < kStages; ++stage) {
       initialise_barrier(&memory.full[stage], 1);
-      initialise_barrier(&memory.empty[stage], kWarps);
+      initialise_barrier(&memory.empty[stage], kWarps * kWarpArrivals);
     }
     publish_barriers();
   }
@@ -241,8 +241,7 @@ __global__ void __launch_bounds__(kThreads)
         for (int i = 0; i < kLaneDims; ++i) values[h][i] += weight * value[i];
       }
     }
-    __syncwarp();
-    if (threadIdx.x % kWarp == 0) arrive(&memory.empty[stage]);
+    arrive_warp(&memory.empty[stage]);
     if (threadIdx.x == 0 && asked < end) {
       // The stage just read is the next to be filled.
       wait_parity(&memory.empty[stage], parity);

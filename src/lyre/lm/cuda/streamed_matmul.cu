@@ -257,8 +257,7 @@ __device__ __forceinline__ void multiply_tile(const Stream& stream, Header<kForm
     multiply_chunk<kFormat, kGathered>(stages + turn.stage * stage_bytes<kFormat>(tokens),
                                        chunk_columns<kFormat>(stream.weights.matrix, chunk), tokens,
                                        warp, lane, sums);
-    __syncwarp();
-    if (lane == 0) arrive(&header.empty[turn.stage]);
+    arrive_warp(&header.empty[turn.stage]);
     turn.next(stream.stages);
   }
   // sums: rows g and g + 8, tokens 2t and 2t + 1.
@@ -313,7 +312,7 @@ __device__ __forceinline__ void start_barriers(Header<kFormat>& header, int stag
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < stages; ++stage) {
       initialise_barrier(&header.full[stage], 1);
-      initialise_barrier(&header.empty[stage], kMultipliers<kFormat>);
+      initialise_barrier(&header.empty[stage], kMultipliers<kFormat> * kWarpArrivals);
     }
     publish_barriers();
   }
