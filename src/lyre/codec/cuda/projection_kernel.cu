@@ -77,8 +77,8 @@ __global__ void __launch_bounds__(P::Shape::kThreads, P::Shape::kBlocksPerMultip
   const int first_slot = first_row / a.in_rows;
   if (a.round.slots[first_slot].stream < 0) return;  // so are all after it
   typename P::Weights weights, noise_weights;
-  weights.start(reinterpret_cast<uint4*>(shared + P::kPlaceOfWeights), a.weights, depth, columns,
-                block_column);
+  weights.start(reinterpret_cast<uint4*>(shared + P::kPlaceOfWeights), a.weights, depth,
+                P::kNoise ? block_column + a.channels : columns, block_column);
   const int chunks = weights.chunks();
   int all_chunks = chunks;
   if constexpr (P::kNoise) {
