@@ -141,17 +141,21 @@ class LogitReader {
     const LegalPlaces& places = source_.places;
     const int lane = lane_index();
     code_ = first - places.stops_below + lane;
-    // Stops first: few, and nobody else's loads wait for theirs.
     stop_at_ = places.stop_place >= first && places.stop_place < first + chunks_ * kWarp
                    ? places.stop_place - first
                    : -1;
     seen_codes_ = seen_stop_ = 0;
-    first_word_ = (places.first + max(first - places.stops_below, 0)) / 32;
+    codes_end_ = max(min(places.codes, first - places.stops_below + chunks_ * kWarp), 0);
+    // From chunk to chunk, a lane's bit of `seen` stays and its word is the next.
+    const int first_word = (places.first + max(first - places.stops_below, 0)) / 32;
+    const auto id = static_cast<unsigned>(places.first + code_ + 32 * kWarp);  // not negative
+    word_ = static_cast<int>(id / 32) - kWarp - first_word;
+    bit_ = 1u << (id % 32);
     if (source_.penalty != 1.0f) {
       // The codes of a batch lie within 17 words.
-      const int word = first_word_ + lane;
+      const int word = first_word + lane;
       if (word <= (places.first + places.codes - 1) / 32) seen_codes_ = source_.seen[word];
-      if (stop_at_ >= 0) seen_stop_ = source_.seen[places.stop / 32] >> (places.stop % 32) & 1u;
+      if (stop_at_ >= 0) seen_stop_ = source_.seen[places.stop / 32];
     }
     if (stop_at_ >= 0) stop_logit_ = source_.logits[places.stop];
     const float* codes = source_.logits + places.first;
@@ -168,19 +172,17 @@ class LogitReader {
     wait_for_copies();
     const LegalPlaces& places = source_.places;
     float best = -kInfinity;
+    float* at = values_ + lane_index();
 #pragma unroll 1
-    for (int k = 0; k < chunks_; k += kPair) {
-      float* at = values_ + k * kWarp + lane_index();
+    for (int k = 0; k < chunks_; k += kPair, at += kPair * kWarp) {
       float values[kPair];
       bool seen[kPair];
 #pragma unroll
       for (int i = 0; i < kPair; ++i) {
         const int code = code_ + (k + i) * kWarp;
-        const auto id = static_cast<unsigned>(places.first + code);
-        const uint32_t word =
-            __shfl_sync(kWholeWarp, seen_codes_, static_cast<int>(id / 32) - first_word_);
-        values[i] = k + i < chunks_ && is_code(code) ? at[i * kWarp] : -kInfinity;
-        seen[i] = (word >> (id % 32) & 1u) != 0;
+        const uint32_t word = __shfl_sync(kWholeWarp, seen_codes_, word_ + k + i);
+        values[i] = is_code(code) ? at[i * kWarp] : -kInfinity;
+        seen[i] = (word & bit_) != 0;
       }
 #pragma unroll
       for (int i = 0; i < kPair; ++i) {
@@ -194,7 +196,8 @@ class LogitReader {
     if (places.has_stops()) {  // at the places of other lanes
       __syncwarp();
       if (stop_at_ >= 0) {
-        const float value = cleaned(seen_stop_ != 0 ? penalised(stop_logit_) : stop_logit_);
+        const bool seen = (seen_stop_ >> (places.stop % 32) & 1u) != 0;
+        const float value = cleaned(seen ? penalised(stop_logit_) : stop_logit_);
         values_[stop_at_] = value;
         best = fmaxf(best, value);
       }
@@ -205,7 +208,7 @@ class LogitReader {
 
  private:
   __device__ bool is_code(int code) const {
-    return static_cast<unsigned>(code) < static_cast<unsigned>(source_.places.codes);
+    return static_cast<unsigned>(code) < static_cast<unsigned>(codes_end_);
   }
   __device__ float penalised(float logit) const {
     return logit < 0 ? __fmul_rn(logit, source_.penalty) : __fdiv_rn(logit, source_.penalty);
@@ -232,8 +235,10 @@ class LogitReader {
   float* values_;
   int chunks_;
   int code_ = 0;             // this lane's of the first chunk
-  int first_word_ = 0;       // of seen, of the codes: that of lane 0
-  uint32_t seen_codes_ = 0;  // the lane's
+  int codes_end_ = 0;        // behind the last in the batch
+  int word_ = 0;             // the lane that has the word of the first code
+  uint32_t bit_ = 0;         // in that word
+  uint32_t seen_codes_ = 0;  // the lane's word
   int stop_at_ = -1;         // index of this lane's stop in the batch
   uint32_t seen_stop_ = 0;
   float stop_logit_ = 0;
@@ -332,13 +337,14 @@ class Candidates {
     for (int batch = 0; batch < batches_; ++batch) {
       const int first = first_ + batch * kBatch;
       if (batches_ > 1) read_again(source_, rules_, weighed_, values_, first, chunks_);
+      float* at = values_ + lane_index();
+      int place = first + lane_index();
 #pragma unroll 1
-      for (int k = 0; k < chunks_; k += kPair) {
-        float* at = values_ + k * kWarp + lane_index();
+      for (int k = 0; k < chunks_; k += kPair, at += kPair * kWarp, place += kPair * kWarp) {
         float values[kPair];
 #pragma unroll
         for (int i = 0; i < kPair; ++i) values[i] = at[i * kWarp];
-        if (!use(values, first + k * kWarp + lane_index(), at)) return;
+        if (!use(values, place, at)) return;
       }
     }
   }
