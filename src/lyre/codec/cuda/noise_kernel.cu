@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocksPerMultiprocess
   const int block_column = static_cast<int>(blockIdx.y) * Shape::kColumns;
   const int warp_column = warp % Shape::kColumnWarps * Shape::kColumnTiles * 8;
   const int first_column = block_column + warp_column;
-  const bool has_columns = first_column < a.channels;  // of the warp
+  const bool has_columns = warp < Shape::kWarps && first_column < a.channels;  // of the warp
   SquareWeights<Shape> weights;
   weights.start(reinterpret_cast<uint4*>(shared + operand_bytes<Shape>(a.channels)), a.weights,
                 a.channels, a.channels, block_column);

@@ -11,19 +11,18 @@ namespace lyre::snac_cuda {
 
 // Few blocks: work is cut into many of them, and each has many threads for what comes before its
 // product. Then one for each width, which takes all columns.
-using SmallTile = TileShape<1, 2, 1, 16, 1>;  // 16 x 256
-using MiddleTile = TileShape<2, 2, 1, 8, 2>;  // 32 x 128
-using Tile64 = TileShape<2, 4, 4, 2, 2>;      // 128 x 64
-using Tile128 = TileShape<4, 4, 2, 4, 2>;     // 128 x 128
-using Tile256 = TileShape<4, 4, 1, 8, 2>;     // 64 x 256
-using Tile512 = TileShape<2, 4, 1, 16, 1>;    // 32 x 512
+using SmallTile = TileShape<1, 2, 1, 4, 1, 12>;  // 16 x 64
+using MiddleTile = TileShape<2, 2, 1, 8, 2>;     // 32 x 128
+using Tile64 = TileShape<2, 4, 4, 2, 2>;         // 128 x 64
+using Tile128 = TileShape<4, 4, 2, 4, 2>;        // 128 x 128
+using Tile256 = TileShape<4, 4, 1, 8, 2>;        // 64 x 256
+using Tile512 = TileShape<2, 4, 1, 16, 1>;       // 32 x 512
 
 /// The weights' way: those of 64 and 128 channels are all under way while the operand is made.
 template <class Shape>
-using SquareWeights = WeightStages<Shape, 1,
-                                   Shape::kColumns <= 64    ? 3
-                                   : Shape::kColumns <= 128 ? 5
-                                                            : 4>;
+using SquareWeights = WeightStages<
+    Shape, 1,
+    Shape::kRows == 16 ? 8 : (Shape::kColumns <= 64 ? 3 : (Shape::kColumns <= 128 ? 5 : 4))>;
 
 /// The operand (kRows, operand_stride(channels)), which the weights' stages follow.
 template <class Shape>

@@ -11,16 +11,17 @@
 namespace lyre::snac_cuda {
 
 /// Tile of a block: kRowWarps x kColumnWarps warps, each with kRowTiles x kColumnTiles products of
-/// 16 rows and 8 columns.
+/// 16 rows and 8 columns; kMoreWarps take part in everything but the product.
 template <int kRowTiles_, int kColumnTiles_, int kRowWarps_, int kColumnWarps_,
-          int kBlocksPerMultiprocessor_ = 1>
+          int kBlocksPerMultiprocessor_ = 1, int kMoreWarps_ = 0>
 struct TileShape {
   static constexpr int kRowTiles = kRowTiles_, kColumnTiles = kColumnTiles_;
   static constexpr int kRowWarps = kRowWarps_, kColumnWarps = kColumnWarps_;
   static constexpr int kBlocksPerMultiprocessor = kBlocksPerMultiprocessor_;
   static constexpr int kRows = 16 * kRowTiles * kRowWarps;
   static constexpr int kColumns = 8 * kColumnTiles * kColumnWarps;
-  static constexpr int kThreads = cuda::kWarp * kRowWarps * kColumnWarps;
+  static constexpr int kWarps = kRowWarps * kColumnWarps;  // of the product
+  static constexpr int kThreads = cuda::kWarp * (kWarps + kMoreWarps_);
   static_assert(kColumnTiles % 2 == 0 && 8 * kColumnTiles <= kColumnPadding);
 };
 
