@@ -1,8 +1,12 @@
 #include "lyre/codec/cuda/decoder.h"
 
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
+
+#include "lyre/base/cuda/status.h"
 
 namespace lyre::snac_cuda {
 namespace {
@@ -45,6 +49,9 @@ Result<Decoder> Decoder::open(const SnacDecoderWeights& weights, int max_streams
       DeviceMemory::allocate(int64_t{max_streams} * 2 * plan.state_bytes, "the codec's streams"));
   LYRE_ASSIGN_OR_RETURN(d.slots_, work_memory(sizeof(Slot)));
   LYRE_ASSIGN_OR_RETURN(d.pcm_, work_memory(plan.samples * kFloat));
+  // Samples before a speech and behind its end are copied to the host with the rest, unwritten.
+  LYRE_RETURN_IF_ERROR(cuda::status_of(
+      cudaMemset(d.pcm_.data(), 0, static_cast<size_t>(d.pcm_.size_bytes())), "clearing memory"));
   LYRE_ASSIGN_OR_RETURN(d.latents_,
                         work_memory(int64_t{plan.latent_rows} * plan.latent_channels * kHalf));
   LYRE_ASSIGN_OR_RETURN(d.halves_, work_memory(halves * kHalf));
