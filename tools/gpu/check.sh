@@ -2,7 +2,7 @@
 # What runs on a machine with a GPU, out of the archive of tools/gpu/pack.sh and this working tree; nothing is built or
 # installed there.
 #
-#     bash tools/gpu/check.sh STAGE...      of: tests sanitize model golden bench pytorch serve profile voice
+#     bash tools/gpu/check.sh STAGE...      of: tests sanitize model golden bench pytorch serve streams profile voice
 #
 # Each stage has a time limit of its own and goes on after a failure; a summary comes last. Logs and figures are kept in
 # $OUT/logs.tgz, the table and the speech beside it ($OUT, default build/gpu-out). Settings, by environment:
@@ -150,6 +150,17 @@ stage_serve() {
   limited serve 200 serve.log python3 tools/gpu/bench_serve.py $pack/lyre "$voice" --out "$logs/serve.json" --flags "--backend $backend ${SERVE_FLAGS:-}"
   tail -12 "$logs/serve.log"
   note serve $status $seconds "$(grep 'fast start on' "$logs/serve.log" | cut -c1-60)"
+}
+
+stage_streams() {
+  need_model
+  local kv
+  for kv in default fp8; do
+    limited streams 120 "streams_$kv.log" python3 tools/gpu/bench_streams.py $pack/lyre "$voice" --out "$logs/streams_$kv.json" \
+      --flags "--backend $backend --kv $kv --max-batch 384 --max-queue 512" ${STREAMS_FLAGS:-}
+    tail -3 "$logs/streams_$kv.log" | cut -c1-400
+    note streams $status $seconds "kv $kv"
+  done
 }
 
 stage_profile() {
