@@ -179,19 +179,11 @@ stage_profile() {
 }
 
 stage_voice() {
-  local name flags
-  for name in cpu bf16 fp8 fp8_kv; do
-    case $name in
-      cpu) flags="--backend cpu" ;;
-      bf16) flags="--backend cuda" ;;
-      fp8) flags="--backend cuda --weights fp8" ;;
-      fp8_kv) flags="--backend cuda --kv fp8" ;;
-    esac
-    limited voice 60 "voice_$name.log" $pack/lyre say "Hello, this is a small demonstration voice. The quick brown fox jumps over the lazy dog." \
-      -o "$out/demo_$name.wav" --voice-dir voices/demo --seed 1 --timings $flags
-    tail -4 "$logs/voice_$name.log"
-    note voice $status $seconds "$name: $(stat -c %s "$out/demo_$name.wav" 2> /dev/null) bytes"
-  done
+  rm -rf /tmp/lyre-voices
+  limited voice 150 voice.log python3 tools/gpu/word_error.py speak $pack/lyre /tmp/lyre-voices
+  tail -3 "$logs/voice.log"
+  tar -C /tmp -czf "$out/voices.tgz" lyre-voices
+  note voice $status $seconds "$(find /tmp/lyre-voices -name '*.wav' | wc -l) sentences"
 }
 
 [ $# -gt 0 ] || { sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2; }
