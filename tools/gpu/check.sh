@@ -182,7 +182,8 @@ stage_voice() {
   rm -rf /tmp/lyre-voices
   limited voice 150 voice.log python3 tools/gpu/word_error.py speak $pack/lyre /tmp/lyre-voices
   tail -3 "$logs/voice.log"
-  tar -C /tmp -czf "$out/voices.tgz" lyre-voices
+  # In pieces: cat voices.txz.* | tar -xJ
+  tar -C /tmp -c lyre-voices | xz -T0 -2 | split -b 15M - "$out/voices.txz."
   note voice $status $seconds "$(find /tmp/lyre-voices -name '*.wav' | wc -l) sentences"
 }
 
