@@ -214,6 +214,7 @@ Result<DeviceWeights> upload_weights(const LlamaWeights& weights, WeightFormat f
                         DeviceMemory::allocate(size, "the language model's weights"));
   device.size_bytes = size;
   auto* const memory = device.memory.as<std::byte>();
+  queue.fill_bytes(memory, 0, size);  // what lies between the parts, too
   for (const Part& part : parts) {
     part.matrix->data = memory + part.data_offset;
     if (part.matrix->format == MatrixFormat::kFp8) {

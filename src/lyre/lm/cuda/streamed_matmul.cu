@@ -59,6 +59,7 @@ struct Stream {
   StreamedWeights weights;
   StreamedInput input;
   int stages;
+  int stage_bytes;  // of as many tokens as a tile is ever multiplied with
 };
 
 template <MatrixFormat kFormat>
@@ -122,9 +123,7 @@ class Copier {
   }
 
  private:
-  __device__ char* stage(Turn turn) const {
-    return stages_ + turn.stage * stage_bytes<kFormat>(tokens_);
-  }
+  __device__ char* stage(Turn turn) const { return stages_ + turn.stage * stream_.stage_bytes; }
 
   const Stream& stream_;
   Header<kFormat>& header_;
@@ -254,7 +253,7 @@ __device__ __forceinline__ void multiply_tile(const Stream& stream, Header<kForm
   float sums[2][4] = {};
   for (int chunk = 0; chunk < chunks; ++chunk) {
     wait_parity(&header.full[turn.stage], turn.parity);
-    multiply_chunk<kFormat, kGathered>(stages + turn.stage * stage_bytes<kFormat>(tokens),
+    multiply_chunk<kFormat, kGathered>(stages + turn.stage * stream.stage_bytes,
                                        chunk_columns<kFormat>(stream.weights.matrix, chunk), tokens,
                                        warp, lane, sums);
     arrive_warp(&header.empty[turn.stage]);
@@ -393,8 +392,7 @@ __global__ void __launch_bounds__(kThreads<kFormat>)
   extern __shared__ __align__(1024) char memory[];
   const int tokens = stream.input.tokens;
   char* stages = memory;
-  auto& header =
-      *reinterpret_cast<Header<kFormat>*>(memory + stream.stages * stage_bytes<kFormat>(tokens));
+  auto& header = *reinterpret_cast<Header<kFormat>*>(memory + stream.stages * stream.stage_bytes);
   const int tiles = stream.weights.matrix.padded_rows() / kTileRows;
   const int first_tile = static_cast<int>(blockIdx.x), stride = static_cast<int>(gridDim.x);
   grid_dependency_release();
@@ -542,7 +540,7 @@ __global__ void __launch_bounds__(kThreads<MatrixFormat::kBf16>)
   constexpr MatrixFormat kFormat = MatrixFormat::kBf16;
   extern __shared__ __align__(1024) char memory[];
   char* stages = memory;
-  char* behind = memory + stream.stages * stage_bytes<kFormat>(min(task.count, kGroup));
+  char* behind = memory + stream.stages * stream.stage_bytes;
   auto& header = *reinterpret_cast<Header<kFormat>*>(behind);
   auto& groups = *reinterpret_cast<Groups<kAllIds>*>(behind + kHeaderBytes<kFormat>);
   constexpr int kSlots = Groups<kAllIds>::kSlots;
@@ -640,18 +638,17 @@ constexpr int kBehindBytes = kHeaderBytes<kFormat> +
 
 template <MatrixFormat kFormat>
 Stream make_stream(const StreamedWeights& weights, const StreamedInput& input, int tokens) {
-  Stream stream = {weights, input, 0};
-  stream.stages =
-      std::min((kMostBytes - kBehindBytes<kFormat>) / stage_bytes<kFormat>(tokens), kMostStages);
+  Stream stream = {weights, input, 0, stage_bytes<kFormat>(tokens)};
+  stream.stages = std::min((kMostBytes - kBehindBytes<kFormat>) / stream.stage_bytes, kMostStages);
   return stream;
 }
 
 template <MatrixFormat kFormat>
-LaunchShape shape_of(const Stream& stream, int tokens, dim3 grid) {
+LaunchShape shape_of(const Stream& stream, dim3 grid) {
   return {.grid = grid,
           .block = {kThreads<kFormat>},
-          .shared_bytes = static_cast<size_t>(stream.stages * stage_bytes<kFormat>(tokens) +
-                                              kBehindBytes<kFormat>),
+          .shared_bytes =
+              static_cast<size_t>(stream.stages * stream.stage_bytes + kBehindBytes<kFormat>),
           .overlap_previous = true};
 }
 
@@ -669,7 +666,7 @@ void launch_as(Queue& queue, const char* name, const StreamedWeights& weights,
   const Stream stream = make_stream<kFormat>(weights, input, input.tokens);
   const int blocks = blocks_for(weights.matrix.padded_rows() / kTileRows, queue.multiprocessors());
   queue.launch(work_of(name, weights.matrix, input.tokens),
-               shape_of<kFormat>(stream, input.tokens, {static_cast<unsigned>(blocks)}),
+               shape_of<kFormat>(stream, {static_cast<unsigned>(blocks)}),
                streamed_kernel<kFormat, End>, stream, end);
 }
 
@@ -739,7 +736,7 @@ void legal_logits(Queue& queue, const StreamedWeights& output, const StreamedInp
   const DeviceMatrix& matrix = output.matrix;
   const int64_t slot_codes = task.vocabulary / CodeLayout::kSlots;  // at most
   const auto blocks = static_cast<unsigned>(2 * queue.multiprocessors());
-  const LaunchShape shape = shape_of<MatrixFormat::kBf16>(stream, group, {blocks});
+  const LaunchShape shape = shape_of<MatrixFormat::kBf16>(stream, {blocks});
   queue.launch({"lm.logits",
                 int64_t{matrix.columns} * 2 * slot_codes * std::min(task.count, CodeLayout::kSlots),
                 int64_t{2} * slot_codes * matrix.columns * task.count},
