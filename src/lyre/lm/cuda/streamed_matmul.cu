@@ -591,24 +591,27 @@ __global__ void __launch_bounds__(kThreads<MatrixFormat::kBf16>)
       if (tokens == 0) break;
       const Tile rows = groups.tile;
       if (rows.count > 0) {
-        if (threadIdx.x == kMultiplierThreads<kFormat>) {
-          const Copier<kFormat> copier(stream, header, stages, tokens);
-          // Before the inputs exist, only of the first group.
-          const int early = waited ? 0 : min(stream.stages, chunks);
-          Turn ahead = turn;
-          for (int chunk = 0; chunk < early; ++chunk, ahead.next(stream.stages)) {
-            copier.begin(ahead);
-            copier.copy_weights(ahead, chunk, rows.first);
-          }
-          if (!waited) grid_dependency_wait();
-          for (int chunk = 0; chunk < chunks; ++chunk, turn.next(stream.stages)) {
-            if (chunk >= early) {
-              copier.begin(turn);
-              copier.copy_weights(turn, chunk, rows.first);
+        if (warp == kMultipliers<kFormat>) {
+          if (lane == 0) {
+            const Copier<kFormat> copier(stream, header, stages, tokens);
+            // Before the inputs exist, only of the first group.
+            const int early = waited ? 0 : min(stream.stages, chunks);
+            Turn ahead = turn;
+            for (int chunk = 0; chunk < early; ++chunk, ahead.next(stream.stages)) {
+              copier.begin(ahead);
+              copier.copy_weights(ahead, chunk, rows.first);
             }
-            copier.gather_input(turn, chunk);
+            if (!waited) grid_dependency_wait();
+            for (int chunk = 0; chunk < chunks; ++chunk, turn.next(stream.stages)) {
+              if (chunk >= early) {
+                copier.begin(turn);
+                copier.copy_weights(turn, chunk, rows.first);
+              }
+              copier.gather_input(turn, chunk);
+            }
           }
-        } else if (warp < kMultipliers<kFormat>) {
+          __syncwarp();  // the block's barriers are for whole warps
+        } else {
           if (!waited) grid_dependency_wait();
           measure_scales(stream.input, header, tokens);
           multiply_tile<kFormat, true>(stream, header, stages, tokens, turn, header.sums[0]);
