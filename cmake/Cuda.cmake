@@ -44,6 +44,4 @@ string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr")
 if(CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
 endif()
-# The installed command finds cuBLASLt where the build found it.
-set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
 message(STATUS "CUDA ${CUDAToolkit_VERSION}: machine code for ${LYRE_CUDA_ARCHITECTURES}")

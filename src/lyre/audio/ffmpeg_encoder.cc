@@ -11,11 +11,11 @@ extern "C" {
 #include <utility>
 
 #include "lyre/audio/adts_header.h"
-#include "lyre/audio/dynamic_library.h"
 #include "lyre/audio/ffmpeg_library.h"
 #include "lyre/audio/ogg_opus.h"
 #include "lyre/audio/pcm16.h"
 #include "lyre/base/check.h"
+#include "lyre/base/dynamic_library.h"
 
 namespace lyre {
 namespace {

@@ -5,7 +5,7 @@ extern "C" {
 #include <libavutil/error.h>
 }
 
-#include "lyre/audio/dynamic_library.h"
+#include "lyre/base/dynamic_library.h"
 
 namespace lyre {
 namespace {

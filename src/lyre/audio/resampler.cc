@@ -8,8 +8,8 @@ extern "C" {
 #include <algorithm>
 #include <utility>
 
-#include "lyre/audio/dynamic_library.h"
 #include "lyre/audio/ffmpeg_library.h"
+#include "lyre/base/dynamic_library.h"
 
 namespace lyre {
 namespace {

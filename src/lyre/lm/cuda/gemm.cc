@@ -10,17 +10,17 @@ namespace {
 
 constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;  // what NVIDIA advises for Hopper
 
-Status status_of_cublas(cublasStatus_t status, const std::string& what) {
+Status status_of_cublas(const CublasLt& lt, cublasStatus_t status, const std::string& what) {
   if (status == CUBLAS_STATUS_SUCCESS) return ok_status();
-  return Error{ErrorCode::kUnavailable,
-               "cuBLASLt: " + what + ": " + cublasLtGetStatusString(status)};
+  return Error{ErrorCode::kUnavailable, "cuBLASLt: " + what + ": " + lt.get_status_string(status)};
 }
 
 }  // namespace
 
 Result<Gemm> Gemm::create() {
   Gemm gemm;
-  LYRE_RETURN_IF_ERROR(status_of_cublas(cublasLtCreate(&gemm.handle_), "starting"));
+  LYRE_ASSIGN_OR_RETURN(gemm.lt_, CublasLt::load());
+  LYRE_RETURN_IF_ERROR(status_of_cublas(*gemm.lt_, gemm.lt_->create(&gemm.handle_), "starting"));
   LYRE_ASSIGN_OR_RETURN(gemm.workspace_,
                         DeviceMemory::allocate(kWorkspaceBytes, "work memory of cuBLASLt"));
   return gemm;
@@ -28,19 +28,20 @@ Result<Gemm> Gemm::create() {
 
 Gemm::~Gemm() {
   for (auto& [key, plan] : plans_) destroy(plan);
-  if (handle_ != nullptr) cublasLtDestroy(handle_);
+  if (handle_ != nullptr) lt_->destroy(handle_);
 }
 
 void Gemm::swap(Gemm& other) noexcept {
+  std::swap(lt_, other.lt_);
   std::swap(handle_, other.handle_);
   std::swap(workspace_, other.workspace_);
   plans_.swap(other.plans_);
 }
 
-void Gemm::destroy(Plan& plan) noexcept {
-  if (plan.operation != nullptr) cublasLtMatmulDescDestroy(plan.operation);
+void Gemm::destroy(Plan& plan) const noexcept {
+  if (plan.operation != nullptr) lt_->matmul_desc_destroy(plan.operation);
   for (cublasLtMatrixLayout_t layout : {plan.weights, plan.values, plan.out}) {
-    if (layout != nullptr) cublasLtMatrixLayoutDestroy(layout);
+    if (layout != nullptr) lt_->matrix_layout_destroy(layout);
   }
 }
 
@@ -65,10 +66,10 @@ Status Gemm::prepare(const DeviceMatrix& matrix, int tokens, Out out, int ld) {
   cublasLtMatmulPreference_t preference = nullptr;
   const auto build = [&]() -> Status {
     LYRE_RETURN_IF_ERROR(status_of_cublas(
-        cublasLtMatmulDescCreate(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), what));
+        *lt_, lt_->matmul_desc_create(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), what));
     const auto set = [&](cublasLtMatmulDescAttributes_t name, const auto& value) {
       return status_of_cublas(
-          cublasLtMatmulDescSetAttribute(plan.operation, name, &value, sizeof(value)), what);
+          *lt_, lt_->matmul_desc_set_attribute(plan.operation, name, &value, sizeof(value)), what);
     };
     LYRE_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T));
     if (fp8) {
@@ -81,32 +82,36 @@ Status Gemm::prepare(const DeviceMatrix& matrix, int tokens, Out out, int ld) {
       LYRE_RETURN_IF_ERROR(set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, some));
     }
     LYRE_RETURN_IF_ERROR(status_of_cublas(
-        cublasLtMatrixLayoutCreate(&plan.weights, in_type, pitch, rows, matrix.pitch), what));
+        *lt_, lt_->matrix_layout_create(&plan.weights, in_type, pitch, rows, matrix.pitch), what));
     LYRE_RETURN_IF_ERROR(
-        status_of_cublas(cublasLtMatrixLayoutCreate(&plan.values, in_type, pitch,
-                                                    static_cast<uint64_t>(tokens), matrix.pitch),
+        status_of_cublas(*lt_,
+                         lt_->matrix_layout_create(&plan.values, in_type, pitch,
+                                                   static_cast<uint64_t>(tokens), matrix.pitch),
                          what));
     LYRE_RETURN_IF_ERROR(status_of_cublas(
-        cublasLtMatrixLayoutCreate(&plan.out, out_type, rows, static_cast<uint64_t>(tokens), ld),
+        *lt_,
+        lt_->matrix_layout_create(&plan.out, out_type, rows, static_cast<uint64_t>(tokens), ld),
         what));
-    LYRE_RETURN_IF_ERROR(status_of_cublas(cublasLtMatmulPreferenceCreate(&preference), what));
+    LYRE_RETURN_IF_ERROR(status_of_cublas(*lt_, lt_->matmul_preference_create(&preference), what));
     const auto workspace = static_cast<size_t>(kWorkspaceBytes);
     LYRE_RETURN_IF_ERROR(status_of_cublas(
-        cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+        *lt_,
+        lt_->matmul_preference_set_attribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                              &workspace, sizeof(workspace)),
         what));
     cublasLtMatmulHeuristicResult_t best = {};
     int found = 0;
     LYRE_RETURN_IF_ERROR(status_of_cublas(
-        cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.weights, plan.values, plan.out,
+        *lt_,
+        lt_->matmul_algo_get_heuristic(handle_, plan.operation, plan.weights, plan.values, plan.out,
                                        plan.out, preference, 1, &best, &found),
         what));
-    if (found == 0) return status_of_cublas(CUBLAS_STATUS_NOT_SUPPORTED, what);
+    if (found == 0) return status_of_cublas(*lt_, CUBLAS_STATUS_NOT_SUPPORTED, what);
     plan.algorithm = best.algo;
     return ok_status();
   };
   Status built = build();
-  if (preference != nullptr) cublasLtMatmulPreferenceDestroy(preference);
+  if (preference != nullptr) lt_->matmul_preference_destroy(preference);
   if (!built) {
     destroy(plan);
     return built;
@@ -125,10 +130,10 @@ void Gemm::run(Queue& queue, const char* name, const DeviceMatrix& matrix, const
     // Kept in the descriptor, which is read during the call only.
     const void* weight_scales = matrix.scales;
     const void* scales = value_scales;
-    if (cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+    if (lt_->matmul_desc_set_attribute(plan.operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
                                        &weight_scales,
                                        sizeof(weight_scales)) != CUBLAS_STATUS_SUCCESS ||
-        cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
+        lt_->matmul_desc_set_attribute(plan.operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
                                        &scales, sizeof(scales)) != CUBLAS_STATUS_SUCCESS) {
       return refuse();
     }
@@ -137,10 +142,10 @@ void Gemm::run(Queue& queue, const char* name, const DeviceMatrix& matrix, const
   const KernelWork work = {name, matrix.size_bytes(),
                            int64_t{2} * matrix.rows * matrix.columns * tokens};
   queue.run_library(work, [&](cudaStream_t stream) {
-    const cublasStatus_t status = cublasLtMatmul(
-        handle_, plan.operation, &one, matrix.data, plan.weights, values, plan.values,
-        out == Out::kAddF32 ? &one : &zero, to, plan.out, to, plan.out, &plan.algorithm,
-        workspace_.data(), static_cast<size_t>(kWorkspaceBytes), stream);
+    const cublasStatus_t status =
+        lt_->matmul(handle_, plan.operation, &one, matrix.data, plan.weights, values, plan.values,
+                    out == Out::kAddF32 ? &one : &zero, to, plan.out, to, plan.out, &plan.algorithm,
+                    workspace_.data(), static_cast<size_t>(kWorkspaceBytes), stream);
     return status == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorLaunchFailure;
   });
 }

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <cublasLt.h>
-
 #include <map>
 #include <tuple>
 
 #include "lyre/base/cuda/memory.h"
 #include "lyre/base/cuda/queue.h"
+#include "lyre/lm/cuda/cublas_lt.h"
 #include "lyre/lm/cuda/device_types.h"
 
 namespace lyre::cuda {
@@ -52,8 +51,9 @@ class Gemm {
   Gemm() = default;
   void swap(Gemm& other) noexcept;
   static Key key_of(const DeviceMatrix& matrix, int tokens, Out out, int ld);
-  static void destroy(Plan& plan) noexcept;
+  void destroy(Plan& plan) const noexcept;
 
+  const CublasLt* lt_ = nullptr;
   cublasLtHandle_t handle_ = nullptr;
   DeviceMemory workspace_;
   std::map<Key, Plan> plans_;

@@ -1,4 +1,4 @@
-#include "lyre/audio/dynamic_library.h"
+#include "lyre/base/dynamic_library.h"
 
 #include <dlfcn.h>
 
